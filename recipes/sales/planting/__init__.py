@@ -1,0 +1,1 @@
+"""Make raw/ from good/: one module a reason family."""
