@@ -1,0 +1,1 @@
+"""Preference labelling in Argilla. The commands arrive with a later release."""

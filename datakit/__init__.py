@@ -1,0 +1,28 @@
+"""datakit: every row accounted for, every trained token proved.
+
+>>> import datakit
+>>> result = datakit.clean(["raw/"], "clean/")  # doctest: +SKIP
+>>> result.rows  # doctest: +SKIP
+{'in': 790, 'kept': 500, 'edited': 90, 'dropped': 160, 'rejected': 40}
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datakit.cleaning.clean import CleanResult, clean
+
+__version__ = "0.1.0"
+
+__all__ = ["CleanResult", "__version__", "clean"]
+
+_LAZY = {"clean": "datakit.cleaning.clean", "CleanResult": "datakit.cleaning.clean"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what was asked for only now, so that `import datakit` stays light."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'datakit' has no attribute {name!r}")

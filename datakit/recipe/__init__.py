@@ -1,0 +1,1 @@
+"""Recipe TOML to frozen models: unknown keys are faults, and every fault is reported at once."""

@@ -1,0 +1,18 @@
+"""A recipe: everything a run depends on, as one frozen value."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from datakit.recipe.base import Table
+from datakit.recipe.brief import Brief
+from datakit.recipe.clean import CleanSettings
+from datakit.recipe.data import DataSettings
+
+
+class Recipe(Table):
+    """The tables of a recipe file. Every one may be left out: its defaults hold then."""
+
+    data: DataSettings = Field(default=DataSettings(), description="what is read, and where the version goes")
+    brief: Brief = Field(default=Brief(), description="the requirement checklist")
+    clean: CleanSettings = Field(default=CleanSettings(), description="cleaning")

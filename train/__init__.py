@@ -1,0 +1,1 @@
+"""Training on proved data, through TRL. The commands arrive with a later release."""
