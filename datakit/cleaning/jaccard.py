@@ -1,0 +1,205 @@
+"""Exact Jaccard similarity of shingle sets, computed for candidate pairs in bounded memory.
+
+The sets hold 64-bit hashes, so that two shingles of one corpus practically never share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from datakit.cleaning.buffers import TextBuffer, to_buffer
+from datakit.cleaning.characters import CLASS, FOLD
+from datakit.cleaning.jit import kernel
+from datakit.cleaning.minhash import EMPTY_KEY, fold_rows, plain_tables, shingle_hashes
+
+Fetch = Callable[[NDArray[np.int64]], pl.Series]
+"""Gives the texts of the asked rows; it is called with sorted, distinct row numbers, at most FETCH_ROWS of them."""
+
+FETCH_ROWS: Final = 2048
+BELOW: Final = -1.0
+"""Stands for a similarity below the floor of `similarities`: not computed to the end."""
+
+_32: Final = np.uint64(32)
+_FIRST_GUESS: Final = 4096  # bytes of a shingle set: some 500 shingles
+
+
+class ShingleSets(NamedTuple):
+    """Shingle sets: set i is `hashes[bounds[i, 0]:bounds[i, 1]]`, ascending and distinct.
+
+    hashes: uint64; bounds: int64, shape (n, 2).
+    """
+
+    hashes: NDArray[np.uint64]
+    bounds: NDArray[np.int64]
+
+
+@kernel
+def _sorted_set(hashes: NDArray[np.uint64], count: int, slots: NDArray[np.uint64], out: NDArray[np.uint64]) -> int:
+    """Write the distinct values of `hashes[:count]` to `out` in ascending order; how many there are.
+
+    Linear probing sort (Gonnet and Munro 1984): evenly spread values fall into slots by their upper bits and
+    keep their order where they collide, so that reading the slots gives them sorted. `slots` has room for 3
+    slots a value.
+    """
+    homes = np.uint64(2 * count)
+    for slot in range(3 * count):
+        slots[slot] = EMPTY_KEY
+    for index in range(count):
+        value = hashes[index]
+        at = np.int64(((value >> _32) * homes) >> _32)
+        while slots[at] < value:
+            at += 1
+        while slots[at] != EMPTY_KEY and value != slots[at]:
+            slots[at], value = value, slots[at]
+            at += 1
+        slots[at] = value
+    size = 0
+    for slot in range(3 * count):
+        if slots[slot] != EMPTY_KEY:
+            out[size] = slots[slot]
+            size += 1
+    return size
+
+
+@kernel
+def _collect(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    table: NDArray[np.uint32],
+    classes: NDArray[np.uint8],
+    out: NDArray[np.uint64],
+    bounds: NDArray[np.int64],
+) -> None:
+    """Write the shingle set of each text to `out` and where it lies to `bounds`; -1 where Python must fold it."""
+    longest = np.int64(0)
+    for row in range(bounds.shape[0]):
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    hashes = np.empty(longest // 2 + 2, dtype=np.uint64)
+    slots = np.empty(3 * (longest // 2 + 2), dtype=np.uint64)
+    at = np.int64(0)
+    for row in range(bounds.shape[0]):
+        count = shingle_hashes(data, offsets[row], offsets[row + 1], table, classes, hashes)
+        bounds[row, 0] = at
+        if count >= 0:
+            at += _sorted_set(hashes, count, slots, out[at:])
+        bounds[row, 1] = at if count >= 0 else -1
+
+
+def _collect_all(buffer: TextBuffer, table: NDArray[np.uint32], classes: NDArray[np.uint8]) -> ShingleSets:
+    """The sets of all texts; a text that Python must fold has -1 as its end."""
+    rows = len(buffer.offsets) - 1
+    out = np.empty(int(buffer.offsets[-1]) // 2 + 2 * rows + 1, dtype=np.uint64)
+    bounds = np.zeros((rows, 2), dtype=np.int64)
+    _collect(*buffer, table, classes, out, bounds)
+    return ShingleSets(out[: int(bounds.max(initial=0))].copy(), bounds)
+
+
+def join_sets(parts: Sequence[ShingleSets]) -> ShingleSets:
+    """The sets of all parts, in their order."""
+    starts = np.cumsum([0, *(part.hashes.size for part in parts)])
+    moved = [part.bounds + start for part, start in zip(parts, starts, strict=False)]
+    return ShingleSets(np.concatenate([part.hashes for part in parts]), np.concatenate(moved))
+
+
+def shingle_sets(texts: pl.Series) -> ShingleSets:
+    """The shingle sets of a String series; a text without shingles has the empty set."""
+    raw = _collect_all(to_buffer(texts), FOLD, CLASS)
+    folded = np.flatnonzero(raw.bounds[:, 1] == -1)
+    if not folded.size:
+        return raw
+    hashes, bounds = join_sets([raw, _collect_all(fold_rows(texts, folded), *plain_tables())])
+    bounds[folded] = bounds[len(texts) :]
+    return ShingleSets(hashes, bounds[: len(texts)])
+
+
+@kernel
+def _overlap(hashes: NDArray[np.uint64], left: NDArray[np.int64], right: NDArray[np.int64], floor: float) -> float:
+    """The Jaccard similarity of two sets, or BELOW as soon as it cannot reach the floor."""
+    i, j = left[0], right[0]
+    total = float(left[1] - i + right[1] - j)
+    # |A ∩ B| / (|A| + |B| - |A ∩ B|) >= floor needs so many in common; the margin is for rounding.
+    needed = floor / (1.0 + floor) * total - 1e-6
+    spare = float(left[1] - i) - needed  # how many of the left set may have no partner
+    common = 0
+    while i < left[1] and j < right[1]:
+        a = hashes[i]
+        b = hashes[j]
+        common += a == b
+        i += a <= b
+        j += b <= a
+        if i - left[0] - common > spare:
+            return BELOW
+    similarity = common / max(1.0, total - common)
+    return similarity if similarity >= floor else BELOW
+
+
+@kernel
+def _overlaps(
+    hashes: NDArray[np.uint64],
+    bounds: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    floor: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Write the similarity of each pair of sets to `out`."""
+    for pair in range(pairs.shape[0]):
+        out[pair] = _overlap(hashes, bounds[pairs[pair, 0]], bounds[pairs[pair, 1]], floor)
+
+
+def similarities(sets: ShingleSets, pairs: NDArray[np.int64], floor: float = 0.0) -> NDArray[np.float64]:
+    """The exact Jaccard similarity of each pair of sets; BELOW where it is under the floor. 0 for two empty sets.
+
+    pairs: int64, shape (m, 2), numbers of sets.
+    """
+    out = np.empty(len(pairs), dtype=np.float64)
+    _overlaps(*sets, pairs, floor, out)
+    return out
+
+
+class Verifier:
+    """Computes the similarity of row pairs, fetching texts in groups and holding their sets within a bound."""
+
+    def __init__(self, fetch: Fetch, floor: float, memory_mb: float) -> None:
+        self._fetch = fetch
+        self._floor = floor
+        self._room = memory_mb * 2**20
+        self._bytes_a_set = float(_FIRST_GUESS)  # measured as sets come in
+
+    def similarities(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The Jaccard similarity of each pair of rows; BELOW where it is under the floor.
+
+        pairs: int64, shape (m, 2), row numbers; best sorted, so that neighbours share rows.
+        """
+        out = np.empty(len(pairs), dtype=np.float64)
+        start, size = 0, len(pairs)
+        while start < len(pairs):
+            part = pairs[start : start + size]
+            rows, places = np.unique(part, return_inverse=True)
+            sets = self._load(rows, len(part) == 1)
+            if sets is None:
+                size = max(1, len(part) // 2)
+                continue
+            out[start : start + len(part)] = similarities(sets, places.reshape(part.shape), self._floor)
+            start += len(part)
+            size = 2 * len(part)
+        return out
+
+    def _load(self, rows: NDArray[np.int64], at_any_size: bool) -> ShingleSets | None:
+        """The sets of the rows; None where they do not fit."""
+        if rows.size * self._bytes_a_set > self._room and not at_any_size:
+            return None
+        parts: list[ShingleSets] = []
+        held = 0
+        for start in range(0, rows.size, FETCH_ROWS):
+            part = shingle_sets(self._fetch(rows[start : start + FETCH_ROWS]))
+            parts.append(part)
+            held += part.hashes.nbytes + part.bounds.nbytes
+            self._bytes_a_set = held / min(rows.size, start + FETCH_ROWS)
+            if held > self._room and not at_any_size:
+                return None
+        return join_sets(parts)

@@ -1,0 +1,53 @@
+"""The one decorator of all numba kernels: cached on disk, running without the GIL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile `function` with numba at its first call; the type that mypy sees is the function's own.
+
+    The machine code is cached on disk, so only the first run on a machine pays for it. `nogil` lets threads run
+    kernels side by side.
+    """
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_folder())
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True)(function))
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def cache_folder() -> Path:
+    """Where the machine code lies: beside the package, or in the user's cache where that is read-only.
+
+    The folder is named by all sources of the room. numba itself looks only at the file of the outermost kernel, and
+    would go on running code whose inner kernels, in other files, have changed: after an upgrade, for example.
+    """
+    room = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=6)
+    for path in sorted(room.glob("*.py")):
+        digest.update(path.read_bytes())
+    name = f"kernels-{digest.hexdigest()}"
+    beside = room / "__pycache__"
+    if os.access(beside if beside.is_dir() else room, os.W_OK):
+        return beside / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datakit" / name
+
+
+def is_prepared() -> bool:
+    """Whether some kernels were compiled on this machine before."""
+    folder = cache_folder()
+    return folder.is_dir() and any(folder.rglob("*.nbi"))
