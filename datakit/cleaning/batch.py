@@ -1,0 +1,271 @@
+"""One batch of rows, from the bytes of a file to everything that can be known of them alone.
+
+Runs in a worker process. What it finds is laid down in the work folder (Arrow files that stay aligned row by
+row); only the duplicates are left to be found across batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from datakit.cleaning import language, normalise, pii, rules
+from datakit.cleaning.minhash import EMPTY_KEY, sign_bands
+from datakit.cleaning.variants import blank_hash
+from datakit.cleaning.views import (
+    answer_texts,
+    content_hashes,
+    keeper_keys,
+    rejected_texts,
+    whole_texts,
+    written_hashes,
+)
+from datakit.formats.read import parse
+from datakit.recipe.recipe import Recipe
+from datakit.records import KINDS, Kind
+from datakit.segments import to_segments, with_texts
+from datakit.sources.blocks import Block
+
+INDEX: Final = pl.Schema(
+    {
+        "source": pl.String(),
+        "line": pl.Int64(),
+        "id": pl.String(),
+        "kind": pl.String(),
+        "stage": pl.String(),
+        "reason": pl.String(),
+        "value": pl.Float64(),
+        "threshold": pl.Float64(),
+        "edited": pl.Boolean(),
+        "written": pl.String(),
+        "verified": pl.Boolean(),
+        "length": pl.UInt32(),
+        "date": pl.Int64(),
+        "exact_0": pl.UInt64(),
+        "exact_1": pl.UInt64(),
+        "blank_0": pl.UInt64(),
+        "blank_1": pl.UInt64(),
+    }
+)
+"""One row an input row. `reason` is null while nothing speaks against the row."""
+
+# What a rejected answer is held to: it may be bad, but it must be an answer.
+REJECTED_RULES: Final = ("encoding_damage", "symbol_noise", "blob")
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What the parent keeps of a batch: rows, the bytes of records laid down, and what was masked.
+
+    unknown counts the rows that fit no format, by their columns. masked holds originals and is empty unless a vault
+    was asked for: personal data is never laid down.
+    """
+
+    number: int
+    source: str
+    rows: int
+    bytes: int
+    unknown: Counter[tuple[str, ...]]
+    masked: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class _KindResult:
+    records: pl.DataFrame
+    index: pl.DataFrame
+    scores: pl.DataFrame
+    edits: pl.DataFrame
+    found: pl.DataFrame
+    texts: pl.DataFrame
+    bands: NDArray[np.uint64]
+
+
+def batch_file(work: Path, what: str, number: int) -> Path:
+    """Where a batch's file of one sort lies: `index-00007.arrow`."""
+    suffix = "npy" if what == "bands" else "arrow"
+    return work / f"{what}-{number:05d}.{suffix}"
+
+
+def clean_batch(block: Block, recipe: Recipe, work: Path, number: int) -> BatchSummary:
+    """Parse a block, run every step that needs no other rows, and lay the results down."""
+    parsed = parse(block, recipe.data)
+    results = {kind: _clean_kind(parsed.frames[kind], kind, recipe) for kind in KINDS if kind in parsed.frames}
+    rejected = parsed.rejected
+    index = pl.concat(
+        [
+            *(result.index for result in results.values()),
+            pl.DataFrame(schema=INDEX),
+            rejected.select("source", "line", pl.lit("read").alias("stage"), "reason", pl.lit(False).alias("edited")),
+        ],
+        how="diagonal",
+    ).with_row_index("_place")
+    order = index.sort("line", "_place", maintain_order=True)["_place"].to_numpy()
+    index = index[order].drop("_place")
+    for kind, result in results.items():
+        result.records.write_ipc(batch_file(work, kind, number), compression="lz4")
+    index.write_ipc(batch_file(work, "index", number), compression="lz4")
+    rejected.write_ipc(batch_file(work, "rejected", number))
+    near = recipe.clean.near.bands if "near" in recipe.clean.steps else 0
+    _lay_down(work, number, results, order, near)
+    size = sum(batch_file(work, kind, number).stat().st_size for kind in results)
+    vaulted = [result.found for result in results.values()] if recipe.clean.pii.vault is not None else []
+    masked = pl.concat(vaulted) if vaulted else pl.DataFrame()
+    return BatchSummary(number, block.source, index.height, size, parsed.unknown, masked)
+
+
+def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], width: int) -> None:
+    """Write the files whose rows follow the index: texts, scores and bands; edits carry their key."""
+    blank = order.size - sum(result.index.height for result in results.values())
+    nothing = pl.DataFrame(schema={"text": pl.String, "language": pl.String}).clear(blank)
+    for name in ("texts", "scores"):
+        frames = [getattr(result, name) for result in results.values()]
+        aligned = pl.concat([*frames, nothing.select("text" if name == "texts" else "language")], how="diagonal")
+        aligned[order].write_ipc(batch_file(work, name, number), compression="lz4")
+    if results:
+        edits = pl.concat([result.edits for result in results.values()])
+        edits.write_ipc(batch_file(work, "edits", number), compression="lz4")
+    if width:
+        bands = np.concatenate([*(r.bands for r in results.values()), np.zeros((blank, width), dtype=np.uint64)])
+        # One band after the other, so that a band of all rows is read without the rest.
+        np.save(batch_file(work, "bands", number), np.ascontiguousarray(bands[order].T))
+
+
+def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
+    """All steps of one kind's rows of a batch."""
+    settings, rows = recipe.clean, frame.height
+    before = to_segments(frame, kind)
+    segments, edits = _normalised(before, recipe)
+    segments, found = _masked(segments, recipe)
+    if not found.is_empty() and settings.pii.mode != "tag":
+        edits = pl.concat([edits, found.group_by("row").agg(pl.lit("pii").alias("step"), pl.col("count").sum())])
+    changed = segments.filter(segments["text"] != before["text"])
+    frame = with_texts(frame, kind, changed)
+    edited = pl.Series(np.isin(np.arange(rows), changed["row"].unique().to_numpy()))
+
+    whole = whole_texts(segments, rows)
+    answers = answer_texts(segments, kind, rows)
+    scores, drops = _judged(segments, kind, whole, answers, recipe)
+    if settings.pii.mode == "drop" and not found.is_empty():
+        hits = found.group_by("row").agg(pl.col("count").sum().cast(pl.Float64).alias("value"))
+        drops.insert(1, hits.with_columns(stage=pl.lit("pii"), reason=pl.lit("pii"), threshold=pl.lit(0.0)))
+    verdicts = pl.concat([drop.select(*_VERDICT).cast(_VERDICT) for drop in drops]).unique(
+        "row", keep="first", maintain_order=True
+    )
+
+    keys = frame.select("source", "line", "id", pl.lit(kind).alias("kind")).with_row_index("row")
+    exact = content_hashes(frame, segments, kind)
+    blank, bands = _signed(whole, kind, recipe)
+    index = keys.join(verdicts, on="row", how="left", maintain_order="left").with_columns(
+        edited.alias("edited"),
+        written_hashes(frame, kind, edited),
+        *keeper_keys(frame, whole).get_columns(),
+        pl.Series("exact_0", exact[:, 0]),
+        pl.Series("exact_1", exact[:, 1]),
+        pl.Series("blank_0", blank[:, 0]),
+        pl.Series("blank_1", blank[:, 1]),
+    )
+    key = keys.select("row", "source", "line")
+    return _KindResult(
+        records=frame,
+        index=index.select(*INDEX).cast(INDEX),
+        scores=scores,
+        edits=key.join(edits, on="row", how="inner", maintain_order="right").select("source", "line", "step", "count"),
+        found=key.join(found, on="row", how="inner", maintain_order="right").drop("row"),
+        texts=_compared(segments, kind, whole, answers),
+        bands=bands,
+    )
+
+
+def _compared(segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series) -> pl.DataFrame:
+    """What near duplicates are compared by: the whole text, and the answers that must be alike on their own."""
+    rows = len(whole)
+    columns = {
+        "text": whole,
+        "answer": answers if kind in ("messages", "preference", "unpaired") else [None] * rows,
+        "rejected": rejected_texts(segments, rows) if kind == "preference" else [None] * rows,
+    }
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+_VERDICT: Final = pl.Schema(
+    {
+        "row": pl.UInt32(),
+        "stage": pl.String(),
+        "reason": pl.String(),
+        "value": pl.Float64(),
+        "threshold": pl.Float64(),
+    }
+)
+
+
+def _normalised(segments: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The segments normalised, and how often that changed something: columns row, step, count."""
+    nothing = pl.DataFrame(schema={"row": pl.UInt32, "step": pl.String, "count": pl.UInt32})
+    if "normalise" not in recipe.clean.steps:
+        return segments, nothing
+    texts, counts = normalise.normalise(segments["text"], recipe.clean.normalise)
+    # JSON in a string is data, not prose: its escapes and blanks stay as they are.
+    prose = ~segments["json"]
+    texts = texts.zip_with(prose, segments["text"])
+    edits = segments.select("row", pl.lit("normalise").alias("step")).with_columns(
+        counts.cast(pl.UInt32).alias("count")
+    )
+    edits = (
+        edits.filter(prose & (pl.col("count") > 0))
+        .group_by("row", "step", maintain_order=True)
+        .agg(pl.col("count").sum())
+    )
+    return segments.with_columns(texts.alias("text")), edits
+
+
+def _masked(segments: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The segments with personal data masked, and what was found: row, kind, original, token, count."""
+    if "pii" not in recipe.clean.steps:
+        return segments, pl.DataFrame(schema=pii.FOUND)
+    masked = pii.mask(segments.select("row", "text", "json"), recipe.clean.pii)
+    return segments.with_columns(masked.texts.alias("text")), masked.found
+
+
+def _judged(
+    segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series, recipe: Recipe
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Scores of every row, and the verdicts of language and rules: the earlier in the list decides."""
+    settings, rows = recipe.clean, len(whole)
+    blank = pl.DataFrame({"row": (whole.str.strip_chars() == "").arg_true().cast(pl.UInt32)})
+    drops = [
+        blank.with_columns(stage=pl.lit("rules"), reason=pl.lit("empty"), value=pl.lit(0.0), threshold=pl.lit(1.0))
+    ]
+    tags = pl.DataFrame({"language": [None] * rows}, schema={"language": pl.String})
+    if "language" in settings.steps:
+        tags = language.detect(whole)
+        verdict = language.judge(tags, whole, settings.languages, settings.language)
+        drops.append(verdict.with_columns(stage=pl.lit("language")))
+    scores = tags.rename({"confidence": "language_confidence"}, strict=False)
+    if "rules" in settings.steps:
+        measured = rules.measure(answers)
+        scores = scores.hstack(measured)
+        silent = (answers.str.strip_chars() == "").arg_true()  # a turn that only calls a tool says nothing to judge
+        verdict = rules.judge(measured, tags["language"], kind, settings.rules)
+        drops.append(verdict.filter(~pl.col("row").is_in(silent.implode())).with_columns(stage=pl.lit("rules")))
+        if kind == "preference":
+            rejected = rules.measure(rejected_texts(segments, rows))
+            verdict = rules.judge(rejected, tags["language"], kind, settings.rules)
+            drops.append(verdict.filter(pl.col("reason").is_in(REJECTED_RULES)).with_columns(stage=pl.lit("rules")))
+    return scores, drops
+
+
+def _signed(whole: pl.Series, kind: Kind, recipe: Recipe) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Blanked hashes, shape (n, 2), and band keys, shape (n, bands); empty where near duplicates are not sought."""
+    near = recipe.clean.near
+    if "near" not in recipe.clean.steps:
+        return np.zeros((len(whole), 2), dtype=np.uint64), np.zeros((len(whole), 0), dtype=np.uint64)
+    # Rows of different kinds are never duplicates: the kind is part of every key.
+    salt = np.uint64((KINDS.index(kind) + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+    keys = sign_bands(whole, near.bands, near.rows)
+    return blank_hash(whole, near.keep_apart), np.where(keys == EMPTY_KEY, keys, keys ^ salt)

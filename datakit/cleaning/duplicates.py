@@ -1,0 +1,261 @@
+"""Duplicates among all rows of a run: the pass that looks across batches.
+
+Holds a few numbers a row (some 60 bytes), one band of the signatures at a time, and the texts of candidates in
+blocks; the texts themselves stay in the work folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from datakit.cleaning.batch import batch_file
+from datakit.cleaning.exact import find_exact_duplicates
+from datakit.cleaning.jaccard import Verifier
+from datakit.cleaning.near import NearDuplicates, find_near_duplicates
+from datakit.progress import Progress
+from datakit.recipe.clean import CleanSettings
+from datakit.recipe.near import NearSettings
+
+FOUND: Final = pl.Schema(
+    {
+        "batch": pl.Int64(),
+        "place": pl.UInt32(),
+        "stage": pl.String(),
+        "reason": pl.String(),
+        "value": pl.Float64(),
+        "threshold": pl.Float64(),
+        "twin": pl.String(),
+        "twin_source": pl.String(),
+        "twin_line": pl.Int64(),
+        "similarity": pl.Float64(),
+    }
+)
+"""A duplicate: where its row stands (batch and place in it), and its columns of the ledger."""
+
+_COLUMNS: Final = ("reason", "verified", "length", "date", "exact_0", "exact_1", "blank_0", "blank_1")
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """rows: the duplicates (see FOUND); pairs: pairs.parquet; counts: what the search looked at."""
+
+    rows: pl.DataFrame
+    pairs: pl.DataFrame
+    counts: dict[str, int]
+
+
+def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings, progress: Progress) -> Duplicates:
+    """Exact, then near duplicates among the rows that nothing speaks against yet."""
+    store = _Store(work, batch_rows)
+    index = store.index()
+    twins = pl.DataFrame(schema={"row": pl.Int64, "twin": pl.Int64})
+    if "exact" in settings.steps:
+        progress.advance("exact", 0, 1, "steps")
+        twins = find_exact_duplicates(index.filter(pl.col("reason").is_null()))
+        progress.advance("exact", 1, 1, "steps")
+    found = twins.with_columns(
+        reason=pl.lit("exact_duplicate"), similarity=pl.lit(1.0), threshold=pl.lit(None, pl.Float64)
+    )
+    if "near" not in settings.steps:
+        return Duplicates(store.described(found), store.pairs(None), {})
+    progress.advance("near", 0, 1, "steps")
+    alive = index["reason"].is_null().to_numpy().copy()
+    alive[twins["row"].to_numpy()] = False
+    near = _find_near(store, index, alive, settings.near)
+    found = _with_near(found, near, settings.near)
+    progress.advance("near", 1, 1, "steps")
+    return Duplicates(store.described(found), store.pairs(near), near.counts._asdict())
+
+
+def _with_near(exact: pl.DataFrame, near: NearDuplicates, settings: NearSettings) -> pl.DataFrame:
+    """Both sorts of duplicates. A row follows its exact twin where that turned out a near duplicate: twins are kept."""
+    gone = np.flatnonzero(near.decisions.dropped)
+    found = pl.DataFrame(
+        {
+            "row": gone,
+            "twin": near.decisions.twin[gone],
+            "reason": ["near_duplicate"] * gone.size,
+            "similarity": near.decisions.similarity[gone],
+            "threshold": [settings.threshold] * gone.size,
+        },
+        schema_overrides={"row": pl.Int64, "twin": pl.Int64, "reason": pl.String, "threshold": pl.Float64},
+    )
+    moved = exact.join(found, left_on="twin", right_on="row", how="inner", suffix="_near").select(
+        "row",
+        pl.col("twin_near").alias("twin"),
+        pl.col("reason_near").alias("reason"),
+        pl.col("similarity_near").alias("similarity"),
+        pl.col("threshold_near").alias("threshold"),
+    )
+    settled = exact.join(moved, on="row", how="anti")
+    return pl.concat([settled.select(found.columns), moved.select(found.columns), found])
+
+
+def _find_near(store: _Store, index: pl.DataFrame, alive: NDArray[np.bool_], settings: NearSettings) -> NearDuplicates:
+    bands = _Bands(store.work, len(store.starts) - 1, settings.bands)
+    blanks = index.select("blank_0", "blank_1").fill_null(0).to_numpy()
+    guard = _AnswersDiffer(store, settings)
+
+    def search(dates: pl.Series) -> NearDuplicates:
+        rank = _rank(index.with_columns(dates.alias("date")))
+        return find_near_duplicates(bands, blanks, rank, store.texts, settings, eligible=alive, apart=guard)
+
+    result = search(index["date"])
+    comparable = _comparable_dates(index, result, settings.threshold)
+    # Rare: duplicates that tie on everything, some dated and some not. Their dates mean nothing, so rank without them.
+    return result if comparable.equals(index["date"]) else search(comparable)
+
+
+def _rank(index: pl.DataFrame) -> NDArray[np.int64]:
+    """Each row's place among all, the best to keep first: verified, longer, later, smaller (source, line)."""
+    keys = ["verified", "length", "date", "row"]
+    order = index.select(keys).sort(keys, descending=[True, True, True, False], nulls_last=True)["row"].to_numpy()
+    rank = np.empty(order.size, dtype=np.int64)
+    rank[order] = np.arange(order.size)
+    return rank
+
+
+def _comparable_dates(index: pl.DataFrame, near: NearDuplicates, threshold: float) -> pl.Series:
+    """The dates, without those of rows that tie on verified and length with an undated duplicate."""
+    edges = near.pairs[near.similarities >= threshold]
+    group = _components(edges, index.height)
+    tied = index.select("row", "verified", "length", "date").with_columns(pl.Series("group", group))
+    mixed = pl.col("date").null_count().over("group", "verified", "length") > 0
+    single = pl.len().over("group", "verified", "length") == 1
+    return tied.select(pl.when(mixed & ~single).then(None).otherwise("date").alias("date")).to_series()
+
+
+def _components(edges: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """The smallest row that each row is connected to, itself where it has no edge."""
+    label = np.arange(rows, dtype=np.int64)
+    while edges.size:
+        low = np.minimum(label[edges[:, 0]], label[edges[:, 1]])
+        before = label.copy()
+        np.minimum.at(label, edges[:, 0], low)
+        np.minimum.at(label, edges[:, 1], low)
+        label = label[label]
+        if np.array_equal(before, label):
+            break
+    return label
+
+
+class _Store:
+    """The rows of all batches, by their number over the whole run."""
+
+    def __init__(self, work: Path, batch_rows: Sequence[int]) -> None:
+        self.work = work
+        self.starts = np.concatenate([[0], np.cumsum(batch_rows)]).astype(np.int64)
+
+    def index(self) -> pl.DataFrame:
+        """What the duplicates are found by, one row an input row; `row` orders like (source, line)."""
+        frames = pl.concat([self._scan(number).select(*_COLUMNS) for number in range(len(self.starts) - 1)])
+        return (
+            frames.collect()
+            .with_row_index("row")
+            .with_columns(pl.col("row").cast(pl.Int64), pl.col("verified").fill_null(value=False))
+        )
+
+    def _scan(self, number: int) -> pl.LazyFrame:
+        return pl.scan_ipc(batch_file(self.work, "index", number))
+
+    def texts(self, rows: NDArray[np.int64], column: str = "text") -> pl.Series:
+        """A column of the texts of some rows, sorted by row number."""
+        parts = [pl.Series(column, [], dtype=pl.String)]
+        for number, start, stop in self._batches(rows):
+            places = rows[start:stop] - self.starts[number]
+            frame = pl.read_ipc(batch_file(self.work, "texts", number), columns=[column])
+            parts.append(frame[column].gather(places))
+        return pl.concat(parts)
+
+    def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """Batches that hold some of the rows, each with the stretch of `rows` that lies in it."""
+        cuts = np.searchsorted(rows, self.starts)
+        for number, (start, stop) in enumerate(pairwise(cuts.tolist())):
+            if start < stop:
+                yield number, start, stop
+
+    def keys(self, rows: NDArray[np.int64]) -> pl.DataFrame:
+        """Columns row, id, source and line of some rows, sorted by row number."""
+        parts = [pl.DataFrame(schema={"row": pl.Int64, "id": pl.String, "source": pl.String, "line": pl.Int64})]
+        for number, start, stop in self._batches(rows):
+            mine = rows[start:stop]
+            frame = pl.read_ipc(batch_file(self.work, "index", number), columns=["id", "source", "line"])
+            parts.append(frame[mine - self.starts[number]].select(pl.Series("row", mine), "id", "source", "line"))
+        return pl.concat(parts)
+
+    def described(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Duplicates with the place of the row and the key of the twin: the columns of FOUND."""
+        rows = found["row"].to_numpy()
+        batch = np.searchsorted(self.starts, rows, side="right") - 1
+        twins = self.keys(np.unique(found["twin"].to_numpy()))
+        named = twins.rename({"row": "twin", "id": "twin_id", "source": "twin_source", "line": "twin_line"})
+        described = found.with_columns(
+            pl.Series("batch", batch, dtype=pl.Int64),
+            pl.Series("place", rows - self.starts[batch], dtype=pl.UInt32),
+            pl.col("reason").str.strip_suffix("_duplicate").alias("stage"),
+            pl.col("similarity").alias("value"),
+        )
+        described = (
+            described.join(named, on="twin", how="left", maintain_order="left").drop("twin").rename({"twin_id": "twin"})
+        )
+        return described.select(*FOUND).cast(FOUND).sort("batch", "place")
+
+    def pairs(self, near: NearDuplicates | None) -> pl.DataFrame:
+        """pairs.parquet: both keys and the exact Jaccard similarity of the pairs that were recorded."""
+        ends = near.pairs if near is not None else np.zeros((0, 2), dtype=np.int64)
+        similarity = near.similarities if near is not None else np.zeros(0)
+        keys = self.keys(np.unique(ends))
+        pairs = pl.DataFrame({"a": ends[:, 0], "b": ends[:, 1], "similarity": similarity})
+        for end in ("a", "b"):
+            named = keys.rename({"row": end, "id": f"{end}_id", "source": f"{end}_source", "line": f"{end}_line"})
+            pairs = pairs.join(named, on=end, how="left", maintain_order="left")
+        columns = [f"{end}_{name}" for end in ("a", "b") for name in ("source", "line", "id")]
+        return pairs.select(*columns, "similarity").sort(columns)
+
+
+class _Bands:
+    """The band keys of all rows, a band at a time; can be gone through again and again."""
+
+    def __init__(self, work: Path, batches: int, bands: int) -> None:
+        self._work, self._batches, self._bands = work, batches, bands
+
+    def __iter__(self) -> Iterator[NDArray[np.uint64]]:
+        for band in range(self._bands):
+            files = (batch_file(self._work, "bands", number) for number in range(self._batches))
+            yield np.concatenate([np.load(path, mmap_mode="r")[band] for path in files])
+
+
+class _AnswersDiffer:
+    """Keeps dialogues and pairs apart whose answers differ, however much else they share.
+
+    Two dialogues over one long document are near duplicates as a whole even where every answer is another; two
+    preference pairs with chosen and rejected swapped are a contradiction, not a duplicate.
+    """
+
+    def __init__(self, store: _Store, settings: NearSettings) -> None:
+        self._store, self._floor, self._memory_mb = store, settings.answers, settings.memory_mb
+
+    def __call__(self, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        apart = np.zeros(len(pairs), dtype=np.bool_)
+        for column in ("answer", "rejected") if self._floor > 0 else ():
+            apart |= self._differ(pairs, column)
+        return apart
+
+    def _differ(self, pairs: NDArray[np.int64], column: str) -> NDArray[np.bool_]:
+        rows = np.unique(pairs)
+        silent = (self._store.texts(rows, column).fill_null("").str.strip_chars() == "").to_numpy()
+        both_speak = ~silent[np.searchsorted(rows, pairs)]
+        apart = both_speak[:, 0] != both_speak[:, 1]
+        compared = np.flatnonzero(both_speak.all(axis=1))
+        if compared.size:
+            verifier = Verifier(lambda asked: self._store.texts(asked, column), self._floor, self._memory_mb)
+            apart[compared] = verifier.similarities(pairs[compared]) < self._floor
+        return np.asarray(apart, dtype=np.bool_)

@@ -1,0 +1,1 @@
+"""Where step functions run: the functions themselves know nothing of it."""
