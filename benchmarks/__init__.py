@@ -1,0 +1,1 @@
+"""Benchmarks of datakit and its peers: run from the repository root, never imported by datakit, never shipped."""
