@@ -123,7 +123,8 @@ def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: 
     """Write the files whose rows follow the index: texts, scores and bands; edits carry their key."""
     blank = order.size - sum(result.index.height for result in results.values())
     nothing = pl.DataFrame(schema={"text": pl.String, "language": pl.String}).clear(blank)
-    for name in ("texts", "scores"):
+    # Where every row is a text record, the records hold the texts in this very order already.
+    for name in ("scores",) if set(results) == {"text"} and not blank else ("texts", "scores"):
         frames = [getattr(result, name) for result in results.values()]
         aligned = pl.concat([*frames, nothing.select("text" if name == "texts" else "language")], how="diagonal")
         aligned[order].write_ipc(batch_file(work, name, number), compression="lz4")
@@ -148,8 +149,8 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
     frame = with_texts(frame, kind, changed)
     edited = pl.Series(np.isin(np.arange(rows), changed["row"].unique().to_numpy()))
 
-    whole = whole_texts(segments, rows)
-    answers = answer_texts(segments, kind, rows)
+    whole = frame["text"] if kind == "text" else whole_texts(segments, rows)
+    answers = whole if kind == "text" else answer_texts(segments, kind, rows)
     scores, drops = _judged(segments, kind, whole, answers, recipe)
     if settings.pii.mode == "drop" and not found.is_empty():
         hits = found.group_by("row").agg(pl.col("count").sum().cast(pl.Float64).alias("value"))

@@ -44,8 +44,10 @@ from datakit.versions.card import version_card
 from datakit.versions.manifest import FORMAT, Counts, Input, Manifest, describe_parts
 from datakit.versions.store import Version, commit, is_dataset, is_version, open_version, prepare_output
 
-_BLOCK = 8 << 20  # bytes of input a batch: large enough for polars, small enough that a worker stays near 200 MB
-_GROUP = 64 << 20  # bytes of compressed records that are written together
+_BLOCK = 8 << 20  # bytes of input a batch, at most: large enough for polars to pay off
+_BLOCK_MEMORY = 50  # what a batch takes at its peak, in times its bytes, twice over as two wait for each worker
+_WORKER_MEMORY = 300  # MB that a worker takes with small batches: polars, numba and fastText loaded
+_GROUP = 32 << 20  # bytes of compressed records that are written together
 _LIBRARIES = ("polars", "numpy", "numba", "fasttext-community", "ftfy", "orjson")
 
 
@@ -127,7 +129,7 @@ def clean(
     work = prepare_output(dataset)
     try:
         with disk_faults(work):
-            job = _Job(plan, files, work, workers or _workers(files), listener)
+            job = _Job(plan, files, work, workers or _workers(files, plan.clean.memory_mb), listener)
             final = job.run()
             manifest = job.manifest(final, sums, settings, parents=_parents(inputs))
             (final / "README.md").write_text(version_card(manifest), encoding="utf-8")
@@ -197,9 +199,10 @@ def _parents(inputs: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(open_version(path).reference for path in inputs if is_dataset(Path(path)) or is_version(Path(path)))
 
 
-def _workers(files: Sequence[SourceFile]) -> int:
-    """One process a 32 MB, as a worker's start costs about as much as cleaning 8 MB."""
-    return max(1, min(available_cores(), sum(file.bytes for file in files) // (32 << 20)))
+def _workers(files: Sequence[SourceFile], memory_mb: int) -> int:
+    """One process a 32 MB, as a worker's start costs about as much as cleaning 8 MB; no more than cores and memory."""
+    size = sum(file.bytes for file in files) // (32 << 20)
+    return max(1, min(available_cores(), size, memory_mb // _WORKER_MEMORY - 2))
 
 
 class _Job:
@@ -258,10 +261,11 @@ class _Job:
 
     def _blocks(self) -> Iterator[Block]:
         total, done = sum(file.bytes for file in self.files), 0
+        size = min(_BLOCK, max(_BLOCK >> 3, (self.recipe.clean.memory_mb << 20) // (_BLOCK_MEMORY * self.workers)))
         for file in self.files:
             largest = int(self.recipe.clean.max_row_mb * 1e6)
             behind = done
-            for block in read_blocks(file, self.recipe.data, _BLOCK, largest, self.progress.notice):
+            for block in read_blocks(file, self.recipe.data, size, largest, self.progress.notice):
                 yield block
                 # What a compressed file unpacks to says little of how far it is read: its end catches up.
                 behind = min(behind + len(block), done + file.bytes)

@@ -171,9 +171,17 @@ class _Store:
         parts = [pl.Series(column, [], dtype=pl.String)]
         for number, start, stop in self._batches(rows):
             places = rows[start:stop] - self.starts[number]
-            frame = pl.read_ipc(batch_file(self.work, "texts", number), columns=[column])
-            parts.append(frame[column].gather(places))
+            parts.append(self._column(number, column).gather(places))
         return pl.concat(parts)
+
+    def _column(self, number: int, column: str) -> pl.Series:
+        path = batch_file(self.work, "texts", number)
+        if path.exists():
+            return pl.read_ipc(path, columns=[column])[column]
+        records = batch_file(self.work, "text", number)  # a batch of nothing but text records: see batch.py
+        if column == "text":
+            return pl.read_ipc(records, columns=["text"])["text"]
+        return pl.Series(column, [None], dtype=pl.String).new_from_index(0, int(np.diff(self.starts)[number]))
 
     def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
         """Batches that hold some of the rows, each with the stretch of `rows` that lies in it."""

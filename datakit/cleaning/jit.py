@@ -21,12 +21,13 @@ def kernel(function: F) -> F:
     The machine code is cached on disk, so only the first run on a machine pays for it. `nogil` lets threads run
     kernels side by side.
     """
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(cache_folder())
+    settings = vars(config)  # numba reads its cache folder here, at the moment a function is decorated
+    before = settings["CACHE_DIR"]
+    settings["CACHE_DIR"] = str(cache_folder())
     try:
         return cast(F, numba.njit(cache=True, nogil=True)(function))
     finally:
-        config.CACHE_DIR = before
+        settings["CACHE_DIR"] = before
 
 
 @cache

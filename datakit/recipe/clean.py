@@ -28,6 +28,9 @@ class CleanSettings(Table):
         default=(), description="ISO 639-1 codes that are kept, e.g. ['zh', 'en']; empty: tag only"
     )
     max_row_mb: float = Field(default=64, gt=0, description="a longer row is rejected as row_too_long, in MB")
+    memory_mb: int = Field(
+        default=1500, ge=500, description="memory of a run, all processes together, in MB; without effect on the result"
+    )
     normalise: Normalise = Normalise()
     pii: Pii = Pii()
     language: Language = Language()

@@ -17,9 +17,9 @@ TARGETS: Final = (
     "user", "assistant", "system", "messages", "conversations", "tools",
     "instruction", "input", "output", "history",
     "prompt", "completion", "chosen", "rejected", "margin", "label",
-    "answer", "checks", "text", "meta",
+    "answer", "checks", "text", "meta", "date", "verified",
 )  # fmt: skip
-"""The names that `columns` may map a column of a file to."""
+"""The names that `columns` may map a column of a file to; date and verified go to meta, where they choose keepers."""
 
 
 class DataSettings(Table):

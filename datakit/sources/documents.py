@@ -92,7 +92,8 @@ def _whole(stream: Iterable[bytes], out: RowPacker, max_row_bytes: int) -> Itera
         detail = f"{size:,} bytes, the limit is {max_row_bytes:,} (clean.max_row_mb); split: blank or lines"
         yield from out.reject(1, 0, size, "row_too_long", detail)
     elif b"".join(held).strip():
-        yield from _decoded(out, 1, 0, b"".join(held))
+        # The line end that closes a file is no part of its text, as with paragraphs and sections.
+        yield from _decoded(out, 1, 0, b"".join(held).rstrip(b"\r\n"))
 
 
 def _decoded(out: RowPacker, line: int, offset: int, raw: bytes) -> Iterator[Block]:
