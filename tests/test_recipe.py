@@ -37,7 +37,7 @@ def test_overrides_are_toml_or_bare_words() -> None:
     recipe = load_recipe(None, ["clean.near.threshold=0.9", "clean.pii.mode=drop", 'clean.languages=["zh", "en"]'])
     assert recipe.clean.near.threshold == 0.9
     assert recipe.clean.pii.mode == "drop"
-    assert recipe.clean.languages == ("zh", "en")
+    assert recipe.clean.languages == ("en", "zh")
 
 
 @pytest.mark.parametrize(

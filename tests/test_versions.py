@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -112,6 +115,16 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="a file stands here"):
         prepare_output(tmp_path / "thesis.docx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.docx"]
+
+
+def test_what_a_killed_run_left_is_removed_and_a_running_one_is_left_alone(made: CleanResult) -> None:
+    dataset = made.path.parent
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in (f".work-{gone.pid}", f".work-{os.getppid()}"):
+        (dataset / name).mkdir()
+    prepare_output(dataset)
+    assert sorted(p.name for p in dataset.glob(".work-*")) == sorted([f".work-{os.getppid()}", f".work-{os.getpid()}"])
 
 
 def test_a_broken_run_leaves_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

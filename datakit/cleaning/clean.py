@@ -23,7 +23,7 @@ import orjson
 import polars as pl
 
 from datakit import __version__
-from datakit.cleaning import vault
+from datakit.cleaning import rules, vault
 from datakit.cleaning.batch import BatchSummary, clean_batch
 from datakit.cleaning.duplicates import Duplicates, find_duplicates
 from datakit.cleaning.jit import is_prepared
@@ -148,6 +148,12 @@ def settings_hash(recipe: Recipe) -> str:
     """The hash of all recipe values that decide what comes out: cleaning, and how files are read."""
     data = recipe.data.model_dump(mode="json", exclude={"input", "output"})
     values = {"clean": effective_values(recipe.clean), "data": data}
+    if "rules" in values["clean"]:  # a threshold that the recipe leaves open counts with the value it has
+        values["clean"]["rules"] = {
+            f"{kind}.{language}": rules.effective_rules(recipe.clean.rules, kind, language)
+            for kind in KINDS
+            for language in rules.LANGUAGES
+        }
     return hashlib.blake2b(orjson.dumps(values, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
@@ -312,7 +318,7 @@ class _Job:
             parents=parents,
             inputs=tuple(inputs),
             recipe=self.recipe.model_dump(
-                mode="json", exclude={"data": {"input", "output"}, "clean": {"pii": {"vault"}}}
+                mode="json", exclude={"data": {"input", "output"}, "clean": {"pii": {"vault"}}}, exclude_none=True
             ),
             settings=settings,
             libraries=libraries(),

@@ -37,6 +37,11 @@ class CleanSettings(Table):
     rules: RulesSettings = RulesSettings()
     near: NearSettings = NearSettings()
 
+    @field_validator("languages")
+    @classmethod
+    def _as_a_set(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({language.strip().lower() for language in languages}))
+
     @field_validator("steps")
     @classmethod
     def _in_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,12 +127,31 @@ def prepare_output(out: Path) -> Path:
                 f"a folder that is no dataset (it holds {', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''})"
             )
             raise OutputError(str(out), found, "a new or empty folder, or a dataset", "Choose another -o")
+    _remove_leavings(out)
     work = out / f"{_WORK}{os.getpid()}"
     try:
         work.mkdir(parents=True, exist_ok=False)
     except OSError as error:
         raise OutputError(str(out), f"cannot be written ({error.strerror})", cure="Choose another -o") from None
     return work
+
+
+def _remove_leavings(out: Path) -> None:
+    """Remove the work folders of runs that were killed; those of runs that go on stay."""
+    for path in out.glob(f"{_WORK}*"):
+        number = path.name.removeprefix(_WORK)
+        if number.isdecimal() and not _is_running(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's, but there
+    return process != os.getpid()
 
 
 def commit(parts: Path, dataset: Path, manifest: Manifest, command: Sequence[str]) -> Version:
