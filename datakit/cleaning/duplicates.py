@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.batch import batch_file
+from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.exact import find_exact_duplicates
 from datakit.cleaning.jaccard import Verifier
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
@@ -40,7 +40,9 @@ FOUND: Final = pl.Schema(
 )
 """A duplicate: where its row stands (batch and place in it), and its columns of the ledger."""
 
-_COLUMNS: Final = ("reason", "verified", "length", "date", "exact_0", "exact_1", "blank_0", "blank_1")
+_KEY: Final = ["id", "source", "line"]
+_UNDATED: Final = -(2**62)  # before any date, so that undated rows come last
+_NUMPY: Final = {pl.Boolean: np.bool_, pl.Int64: np.int64, pl.UInt64: np.uint64}
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ class Duplicates:
 def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings, progress: Progress) -> Duplicates:
     """Exact, then near duplicates among the rows that nothing speaks against yet."""
     store = _Store(work, batch_rows)
-    index = store.index()
+    alive = store.column(pl.col("reason").is_null(), pl.Boolean)
     twins = pl.DataFrame(schema={"row": pl.Int64, "twin": pl.Int64})
     if "exact" in settings.steps:
         progress.advance("exact", 0, 1, "steps")
-        twins = find_exact_duplicates(index.filter(pl.col("reason").is_null()))
+        twins = _find_exact(store, alive)
         progress.advance("exact", 1, 1, "steps")
     found = twins.with_columns(
         reason=pl.lit("exact_duplicate"), similarity=pl.lit(1.0), threshold=pl.lit(None, pl.Float64)
@@ -67,12 +69,23 @@ def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettin
     if "near" not in settings.steps:
         return Duplicates(store.described(found), store.pairs(None), {})
     progress.advance("near", 0, 1, "steps")
-    alive = index["reason"].is_null().to_numpy().copy()
     alive[twins["row"].to_numpy()] = False
-    near = _find_near(store, index, alive, settings.near)
+    near = _find_near(store, alive, settings.near)
     found = _with_near(found, near, settings.near)
     progress.advance("near", 1, 1, "steps")
     return Duplicates(store.described(found), store.pairs(near), near.counts._asdict())
+
+
+def _find_exact(store: _Store, alive: NDArray[np.bool_]) -> pl.DataFrame:
+    """Exact duplicates among the rows that are alive: columns row and twin."""
+    # Half of the hash tells most rows to be unique; only the others are looked at whole.
+    half = store.column(pl.col("exact_0"), pl.UInt64)
+    ordered = np.sort(half[alive])
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    places = np.minimum(np.searchsorted(repeated, half), max(0, repeated.size - 1))
+    rows = np.flatnonzero(alive & (repeated[places] == half)) if repeated.size else np.zeros(0, dtype=np.int64)
+    columns = ["verified", "length", "date", "exact_0", "exact_1"]
+    return find_exact_duplicates(store.rows(rows, columns))
 
 
 def _with_near(exact: pl.DataFrame, near: NearDuplicates, settings: NearSettings) -> pl.DataFrame:
@@ -99,38 +112,48 @@ def _with_near(exact: pl.DataFrame, near: NearDuplicates, settings: NearSettings
     return pl.concat([settled.select(found.columns), moved.select(found.columns), found])
 
 
-def _find_near(store: _Store, index: pl.DataFrame, alive: NDArray[np.bool_], settings: NearSettings) -> NearDuplicates:
+def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings) -> NearDuplicates:
     bands = _Bands(store.work, len(store.starts) - 1, settings.bands)
-    blanks = index.select("blank_0", "blank_1").fill_null(0).to_numpy()
+    blanks = np.stack([store.column(pl.col(name), pl.UInt64) for name in ("blank_0", "blank_1")], axis=1)
     guard = _AnswersDiffer(store, settings)
+    dates = store.column(pl.col("date").fill_null(_UNDATED), pl.Int64)
+    undated = dates == _UNDATED
 
-    def search(dates: pl.Series) -> NearDuplicates:
-        rank = _rank(index.with_columns(dates.alias("date")))
+    def search(when: NDArray[np.int64]) -> NearDuplicates:
+        rank = _rank(store, when)
         return find_near_duplicates(bands, blanks, rank, store.texts, settings, eligible=alive, apart=guard)
 
-    result = search(index["date"])
-    comparable = _comparable_dates(index, result, settings.threshold)
+    result = search(dates)
+    if undated.all() or not undated.any():
+        return result
+    comparable = _comparable_dates(store, dates, result, settings.threshold)
     # Rare: duplicates that tie on everything, some dated and some not. Their dates mean nothing, so rank without them.
-    return result if comparable.equals(index["date"]) else search(comparable)
+    return result if np.array_equal(comparable, dates) else search(comparable)
 
 
-def _rank(index: pl.DataFrame) -> NDArray[np.int64]:
+def _rank(store: _Store, dates: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each row's place among all, the best to keep first: verified, longer, later, smaller (source, line)."""
-    keys = ["verified", "length", "date", "row"]
-    order = index.select(keys).sort(keys, descending=[True, True, True, False], nulls_last=True)["row"].to_numpy()
+    length = store.column(pl.col("length").fill_null(0), pl.Int64)
+    verified = store.column(pl.col("verified").fill_null(value=False), pl.Boolean)
+    order = np.lexsort((-dates, -length, ~verified))  # stable, so that rows which tie stay in the order of their keys
     rank = np.empty(order.size, dtype=np.int64)
     rank[order] = np.arange(order.size)
     return rank
 
 
-def _comparable_dates(index: pl.DataFrame, near: NearDuplicates, threshold: float) -> pl.Series:
+def _comparable_dates(
+    store: _Store, dates: NDArray[np.int64], near: NearDuplicates, threshold: float
+) -> NDArray[np.int64]:
     """The dates, without those of rows that tie on verified and length with an undated duplicate."""
     edges = near.pairs[near.similarities >= threshold]
-    group = _components(edges, index.height)
-    tied = index.select("row", "verified", "length", "date").with_columns(pl.Series("group", group))
-    mixed = pl.col("date").null_count().over("group", "verified", "length") > 0
-    single = pl.len().over("group", "verified", "length") == 1
-    return tied.select(pl.when(mixed & ~single).then(None).otherwise("date").alias("date")).to_series()
+    rows = np.unique(edges)
+    group = _components(np.searchsorted(rows, edges), rows.size)
+    tie = ["group", "verified", "length"]
+    tied = store.rows(rows, ["verified", "length", "date"]).with_columns(pl.Series("group", group))
+    mixed = tied.filter((pl.col("date").null_count().over(tie) > 0) & pl.col("date").is_not_null())
+    comparable = dates.copy()
+    comparable[mixed["row"].to_numpy()] = _UNDATED
+    return comparable
 
 
 def _components(edges: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
@@ -154,17 +177,13 @@ class _Store:
         self.work = work
         self.starts = np.concatenate([[0], np.cumsum(batch_rows)]).astype(np.int64)
 
-    def index(self) -> pl.DataFrame:
-        """What the duplicates are found by, one row an input row; `row` orders like (source, line)."""
-        frames = pl.concat([self._scan(number).select(*_COLUMNS) for number in range(len(self.starts) - 1)])
-        return (
-            frames.collect()
-            .with_row_index("row")
-            .with_columns(pl.col("row").cast(pl.Int64), pl.col("verified").fill_null(value=False))
-        )
-
-    def _scan(self, number: int) -> pl.LazyFrame:
-        return pl.scan_ipc(batch_file(self.work, "index", number))
+    def column(self, what: pl.Expr, dtype: type[pl.DataType]) -> NDArray[Any]:
+        """One value a row, of all rows, which order like (source, line); read batch by batch to hold nothing else."""
+        values: NDArray[Any] = np.zeros(int(self.starts[-1]), dtype=_NUMPY[dtype])
+        for number, (start, stop) in enumerate(pairwise(self.starts.tolist())):
+            series = pl.read_ipc(batch_file(self.work, "index", number)).select(what.alias("value"))["value"]
+            values[start:stop] = series.cast(dtype).fill_null(0 if dtype.is_numeric() else False).to_numpy()
+        return values
 
     def texts(self, rows: NDArray[np.int64], column: str = "text") -> pl.Series:
         """A column of the texts of some rows, sorted by row number."""
@@ -190,20 +209,20 @@ class _Store:
             if start < stop:
                 yield number, start, stop
 
-    def keys(self, rows: NDArray[np.int64]) -> pl.DataFrame:
-        """Columns row, id, source and line of some rows, sorted by row number."""
-        parts = [pl.DataFrame(schema={"row": pl.Int64, "id": pl.String, "source": pl.String, "line": pl.Int64})]
+    def rows(self, rows: NDArray[np.int64], columns: list[str]) -> pl.DataFrame:
+        """Some columns of the index for some rows, sorted by row number, behind a column `row`."""
+        parts = [pl.DataFrame(schema={"row": pl.Int64, **{name: INDEX[name] for name in columns}})]
         for number, start, stop in self._batches(rows):
             mine = rows[start:stop]
-            frame = pl.read_ipc(batch_file(self.work, "index", number), columns=["id", "source", "line"])
-            parts.append(frame[mine - self.starts[number]].select(pl.Series("row", mine), "id", "source", "line"))
+            frame = pl.read_ipc(batch_file(self.work, "index", number), columns=columns)
+            parts.append(frame[mine - self.starts[number]].select(pl.Series("row", mine), *columns))
         return pl.concat(parts)
 
     def described(self, found: pl.DataFrame) -> pl.DataFrame:
         """Duplicates with the place of the row and the key of the twin: the columns of FOUND."""
         rows = found["row"].to_numpy()
         batch = np.searchsorted(self.starts, rows, side="right") - 1
-        twins = self.keys(np.unique(found["twin"].to_numpy()))
+        twins = self.rows(np.unique(found["twin"].to_numpy()), _KEY)
         named = twins.rename({"row": "twin", "id": "twin_id", "source": "twin_source", "line": "twin_line"})
         described = found.with_columns(
             pl.Series("batch", batch, dtype=pl.Int64),
@@ -220,7 +239,7 @@ class _Store:
         """pairs.parquet: both keys and the exact Jaccard similarity of the pairs that were recorded."""
         ends = near.pairs if near is not None else np.zeros((0, 2), dtype=np.int64)
         similarity = near.similarities if near is not None else np.zeros(0)
-        keys = self.keys(np.unique(ends))
+        keys = self.rows(np.unique(ends), _KEY)
         pairs = pl.DataFrame({"a": ends[:, 0], "b": ends[:, 1], "similarity": similarity})
         for end in ("a", "b"):
             named = keys.rename({"row": end, "id": f"{end}_id", "source": f"{end}_source", "line": f"{end}_line"})

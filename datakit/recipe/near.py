@@ -41,7 +41,7 @@ class NearSettings(Table):
         description="dialogues and pairs: the similarity that the answers alone must reach to be duplicates too",
     )
     memory_mb: int = Field(
-        default=384, ge=1, description="memory for verifying candidates, in MB; without effect on the result"
+        default=192, ge=1, description="memory for verifying candidates, in MB; without effect on the result"
     )
 
     @field_validator("keep_apart")
