@@ -209,3 +209,24 @@ def test_click_s_own_runner_agrees(tmp_path: Path) -> None:
     path = put(tmp_path / "a.jsonl", row("审批"))
     done = CliRunner().invoke(app, ["clean", path, "-o", str(tmp_path / "out"), "--json"])
     assert done.exit_code == 0 and orjson.loads(done.stdout)["rows"]["kept"] == 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '{"messages": [{"role": "user", "content": "问"}, {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": %s}}]}]}'
+        % ('{"a":' * 300 + "1" + "}" * 300),
+        '{"text": "好", "x": %s}' % ("[" * 900 + "]" * 900),
+    ],
+    ids=["arguments", "meta"],
+)
+def test_json_too_deep_to_write_is_one_rejected_row(tmp_path: Path, clean: Clean, bad: str) -> None:
+    done = clean(put(tmp_path / "rows.jsonl", b"\n".join([row("审批"), bad.encode(), row("合同")])))
+    assert done.rows["kept"] == 2 and done.rejected == [("rows.jsonl", 2, "invalid_json")]
+    alone = clean(put(tmp_path / "alone.jsonl", bad.encode()))
+    assert alone.code == 1
+
+
+def test_one_broken_line_does_not_hide_the_proposed_mapping(tmp_path: Path, clean: Clean) -> None:
+    done = clean(put(tmp_path / "a.jsonl", '{"提问": "x", "回答": "y"}\n{"提问": "z", "回答": "w"}\nbroken'.encode()))
+    assert done.code == 2 and "提问" in done.err and "columns" in done.err

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import datakit
 from datakit.cleaning.clean import CleanResult
 from datakit.errors import InputError, NoRows, OutputError
+from datakit.versions.store import verify
 
 LONG = "我们的客户管理系统支持线索分配、商机跟进、合同审批与回款提醒，销售主管可以随时查看每位同事的跟进记录，也能按行业和地区导出报表。"
 LONG_EN = "Our platform keeps every conversation with a customer in one place, so that a colleague who takes over an account can read what was promised and when."
@@ -269,3 +270,39 @@ def test_wrong_columns_list_what_was_found_and_a_mapping(tmp_path: Path) -> None
     columns = {"客户问题": "user", "销售回复": "assistant"}
     result = datakit.clean(path, tmp_path / "out", {"data": {"columns": columns}})
     assert result.rows["in"] == 2 and result.frames["messages"]["messages"][0][1]["content"] == "按席位收费"
+
+
+def test_a_damaged_version_is_made_again(tmp_path: Path) -> None:
+    first = run(tmp_path, [chat("你好", "您好。")])
+    part = next((first.path / "data").iterdir())
+    part.write_bytes(part.read_bytes()[:-1])
+    again = run(tmp_path, [chat("你好", "您好。")])
+    assert again.path == first.path and not verify(again.version)
+    (first.path / "manifest.json").unlink()
+    assert not verify(run(tmp_path, [chat("你好", "您好。")]).version)
+
+
+def test_a_vault_is_written_even_where_the_version_is_there(tmp_path: Path) -> None:
+    rows = [chat("电话13800138000", "好的。")]
+    run(tmp_path, rows)
+    run(tmp_path, rows, {"clean": {"pii": {"vault": str(tmp_path / "vault.jsonl")}}})
+    assert b"13800138000" in (tmp_path / "vault.jsonl").read_bytes()
+
+
+def test_a_reference_is_an_input(tmp_path: Path) -> None:
+    first = run(tmp_path, [chat("你好", "您好。"), chat("再见", "感谢来电。")])
+    again = datakit.clean(f"{first.path.parent}@{first.version.name[:5]}", tmp_path / "again")
+    assert again.rows["kept"] == 2 and again.version.manifest.parents == (first.version.reference,)
+
+
+def test_a_bad_completion_may_be_bad(tmp_path: Path) -> None:
+    loop = "这个方案非常好，请您放心购买。" * 20
+    rows = [{"prompt": "介绍方案", "completion": loop, "label": label} for label in (True, False)]
+    result = run(tmp_path, rows)
+    assert [d for d in result.ledger["decision"]] == ["dropped", "kept"]
+
+
+def test_blanks_at_ends_make_no_edit_but_do_not_hide_a_duplicate(tmp_path: Path) -> None:
+    result = run(tmp_path, [chat("怎么换行？", "第一行  \n第二行\n"), chat("怎么换行？", "第一行\n第二行 ")])
+    assert decisions(result) == [("kept", None), ("dropped", "exact_duplicate")]
+    assert result.frames["messages"]["messages"][0][1]["content"] == "第一行  \n第二行\n"

@@ -286,7 +286,7 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         {"chosen": "The sky is blue.", "rejected": "The sky is green."},
         "preference",
         {
-            "prompt": [],
+            "prompt": [{"role": "user", "content": ""}],
             "chosen": [{"role": "assistant", "content": "The sky is blue."}],
             "rejected": [{"role": "assistant", "content": "The sky is green."}],
         },

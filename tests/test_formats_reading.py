@@ -320,3 +320,34 @@ def test_all_files_of_llamafactory_load() -> None:
         "wiki_demo.txt": {"text": 1},
     }
     assert {name: counts.get(name) for name in expected} == expected
+
+
+_TEXTS = st.sampled_from(["", " ", "hello", 'a "quoted" word', "back\\slash", "价格 128 元\n", "\x00", "é"])
+_CELLS = st.one_of(_TEXTS, st.sampled_from([None, 3, True, ["x"], {"a": "b"}]))
+_ROWS = st.one_of(
+    st.fixed_dictionaries({"text": _TEXTS, "id": _CELLS}),
+    st.fixed_dictionaries({"id": _TEXTS, "text": _CELLS, "meta": _CELLS}),
+    st.fixed_dictionaries({"content": _CELLS}),
+    st.sampled_from(
+        [
+            b'{"text":"a","text":"b","id":"c"}',
+            b'{"text":"a","text":"\\u0022\\u0022\\u0022\\u0022","id":"c"}',
+            b'{"text":"\\u0041\\/\\"","id":"c"}',
+            b'{"text":"a","id":"c"',
+            b"[]",
+        ]
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_ROWS, max_size=12))
+def test_a_row_is_read_alike_whatever_was_read_before(rows: list[Any]) -> None:
+    """Rows of columns that were seen before take a shorter way; each alone takes the long one."""
+    together = parse(lines(*rows), DataSettings())
+    alone = [parse(lines(row), DataSettings()) for row in rows]
+    for kind, frame in together.frames.items():
+        apart = pl.concat([one.frames[kind] for one in alone if kind in one.frames])
+        assert frame.drop("line").equals(apart.drop("line"))
+    assert together.rejected["reason"].to_list() == [reason for one in alone for reason in one.rejected["reason"]]
+    assert sum(frame.height for frame in together.frames.values()) + together.rejected.height == len(rows)

@@ -417,7 +417,7 @@ def test_s_curve():
     ("values", "message"),
     [
         ({"bands": 20, "rows": 7}, "bands x rows is 20 x 7 = 140; a signature has 128 values"),
-        ({"threshold": 0.5}, "record_from is 0.6, above the threshold 0.5"),
+        ({"threshold": 0.5, "record_from": 0.6}, "record_from is 0.6, above the threshold 0.5"),
         ({"threshold": 0}, "greater than 0"),
         ({"threshold": 1.1}, "less than or equal to 1"),
         ({"keep_apart": ("a", " ")}, "a term to keep apart is empty"),

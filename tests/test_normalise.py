@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakit.cleaning.normalise import normalise, repair
+from datakit.cleaning.normalise import _ABOUT_MARKUP, _is_about_markup, normalise, repair
 from datakit.recipe.normalise import Normalise
 
-ALL = Normalise()
+ALL = Normalise(blanks=True)
 
 
 def one(text: str, **switches: bool) -> str:
@@ -100,7 +100,8 @@ def test_each_part_switches_alone() -> None:
     assert one(text, **nothing) == text
     assert one(text, **(nothing | {"unicode": True})) == unicodedata.normalize("NFC", text)
     assert one(text, **(nothing | {"characters": True})) == text.replace("\u200b", "")
-    assert one(text, **(nothing | {"lines": True})) == text.replace("\r\n", "\n").rstrip()
+    assert one(text, **(nothing | {"lines": True})) == text.replace("\r\n", "\n")
+    assert one(text, **(nothing | {"blanks": True})) == text.rstrip()
     assert one(text, **(nothing | {"html": True})) == text.replace("&nbsp;", " ")
     assert one(text, **(nothing | {"mojibake": True})) == text.replace("â€™", "’")
 
@@ -207,3 +208,14 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 def test_the_sieve_lets_nothing_through(text: str) -> None:
     """What the regular expression passes over, the repair would not have changed."""
     assert normalise(pl.Series([text]), ALL)[0][0] == repair(text, ALL)[0]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["a", " ", ")", ";", "\n", "{", "`", "XML", "XHTML", "ſ", "def f(", "标签", "<BODY", "<p>"])
+    )
+)
+def test_the_words_of_markup_miss_nothing(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert _is_about_markup(text) == (_ABOUT_MARKUP.search(text) is not None)

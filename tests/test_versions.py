@@ -135,3 +135,18 @@ def test_a_broken_run_leaves_no_version(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(RuntimeError, match="in the middle"):
         datakit.clean(write(tmp_path / "rows.jsonl", ROWS), tmp_path / "clean")
     assert list((tmp_path / "clean").iterdir()) == []
+
+
+def test_a_damaged_line_of_the_log_costs_nothing_but_its_time(made: CleanResult) -> None:
+    log = made.path.parent / "log.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"verspon": "x"}\n{"time": "2026-')
+    assert [entry["version"] for entry in history(made.path.parent)] == [made.path.name]
+    assert [v.name for v in versions(made.path.parent)] == [made.path.name]
+
+
+def test_a_run_killed_before_head_was_written_can_be_run_again(made: CleanResult, tmp_path: Path) -> None:
+    for name in ("HEAD", "log.jsonl"):
+        (made.path.parent / name).unlink()
+    again = datakit.clean(tmp_path / "rows.jsonl", made.path.parent)
+    assert again.path == made.path
+    assert open_version(made.path.parent).name == made.path.name

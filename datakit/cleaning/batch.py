@@ -16,8 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from datakit.cleaning import language, normalise, pii, rules
-from datakit.cleaning.minhash import EMPTY_KEY, sign_bands
-from datakit.cleaning.variants import blank_hash
+from datakit.cleaning.minhash import EMPTY_KEY
+from datakit.cleaning.signing import sign_and_blank
+from datakit.cleaning.textfile import write_texts
 from datakit.cleaning.views import (
     answer_texts,
     content_hashes,
@@ -63,13 +64,14 @@ REJECTED_RULES: Final = ("encoding_damage", "symbol_noise", "blob")
 class BatchSummary:
     """What the parent keeps of a batch: rows, the bytes of records laid down, and what was masked.
 
-    unknown counts the rows that fit no format, by their columns. masked holds originals and is empty unless a vault
-    was asked for: personal data is never laid down.
+    records counts the rows that are no rejects, unknown the rows that fit no format, by their columns. masked holds
+    originals and is empty unless a vault was asked for: personal data is never laid down.
     """
 
     number: int
     source: str
     rows: int
+    records: int
     bytes: int
     unknown: Counter[tuple[str, ...]]
     masked: pl.DataFrame
@@ -86,9 +88,8 @@ class _KindResult:
     bands: NDArray[np.uint64]
 
 
-def batch_file(work: Path, what: str, number: int) -> Path:
+def batch_file(work: Path, what: str, number: int, suffix: str = "arrow") -> Path:
     """Where a batch's file of one sort lies: `index-00007.arrow`."""
-    suffix = "npy" if what == "bands" else "arrow"
     return work / f"{what}-{number:05d}.{suffix}"
 
 
@@ -108,33 +109,36 @@ def clean_batch(block: Block, recipe: Recipe, work: Path, number: int) -> BatchS
     order = index.sort("line", "_place", maintain_order=True)["_place"].to_numpy()
     index = index[order].drop("_place")
     for kind, result in results.items():
-        result.records.write_ipc(batch_file(work, kind, number), compression="lz4")
-    index.write_ipc(batch_file(work, "index", number), compression="lz4")
+        # Not compressed: it costs more than the disk does.
+        result.records.write_ipc(batch_file(work, kind, number))
+    index.write_ipc(batch_file(work, "index", number))
     rejected.write_ipc(batch_file(work, "rejected", number))
     near = recipe.clean.near.bands if "near" in recipe.clean.steps else 0
     _lay_down(work, number, results, order, near)
     size = sum(batch_file(work, kind, number).stat().st_size for kind in results)
     vaulted = [result.found for result in results.values()] if recipe.clean.pii.vault is not None else []
     masked = pl.concat(vaulted) if vaulted else pl.DataFrame()
-    return BatchSummary(number, block.source, index.height, size, parsed.unknown, masked)
+    records = index.height - rejected.height
+    return BatchSummary(number, block.source, index.height, records, size, parsed.unknown, masked)
 
 
 def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], width: int) -> None:
     """Write the files whose rows follow the index: texts, scores and bands; edits carry their key."""
     blank = order.size - sum(result.index.height for result in results.values())
     nothing = pl.DataFrame(schema={"text": pl.String, "language": pl.String}).clear(blank)
-    # Where every row is a text record, the records hold the texts in this very order already.
-    for name in ("scores",) if set(results) == {"text"} and not blank else ("texts", "scores"):
-        frames = [getattr(result, name) for result in results.values()]
-        aligned = pl.concat([*frames, nothing.select("text" if name == "texts" else "language")], how="diagonal")
-        aligned[order].write_ipc(batch_file(work, name, number), compression="lz4")
+    scores = pl.concat([*(r.scores for r in results.values()), nothing.select("language")], how="diagonal")
+    scores[order].write_ipc(batch_file(work, "scores", number))
     if results:
         edits = pl.concat([result.edits for result in results.values()])
-        edits.write_ipc(batch_file(work, "edits", number), compression="lz4")
+        edits.write_ipc(batch_file(work, "edits", number))
     if width:
+        texts = pl.concat([*(r.texts for r in results.values()), nothing.select("text")], how="diagonal")[order]
+        for column in texts.get_columns():
+            if column.null_count() < len(column):
+                write_texts(batch_file(work, column.name, number, "bin"), column)
         bands = np.concatenate([*(r.bands for r in results.values()), np.zeros((blank, width), dtype=np.uint64)])
         # One band after the other, so that a band of all rows is read without the rest.
-        np.save(batch_file(work, "bands", number), np.ascontiguousarray(bands[order].T))
+        np.save(batch_file(work, "bands", number, "npy"), np.ascontiguousarray(bands[order].T))
 
 
 def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
@@ -144,14 +148,16 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
     segments, edits = _normalised(before, recipe)
     segments, found = _masked(segments, recipe)
     if not found.is_empty() and settings.pii.mode != "tag":
-        edits = pl.concat([edits, found.group_by("row").agg(pl.lit("pii").alias("step"), pl.col("count").sum())])
+        edits = pl.concat(
+            [edits, found.group_by("row", maintain_order=True).agg(pl.lit("pii").alias("step"), pl.col("count").sum())]
+        )
     changed = segments.filter(segments["text"] != before["text"])
     frame = with_texts(frame, kind, changed)
     edited = pl.Series(np.isin(np.arange(rows), changed["row"].unique().to_numpy()))
 
     whole = frame["text"] if kind == "text" else whole_texts(segments, rows)
     answers = whole if kind == "text" else answer_texts(segments, kind, rows)
-    scores, drops = _judged(segments, kind, whole, answers, recipe)
+    scores, drops = _judged(frame, segments, kind, whole, answers, recipe)
     if settings.pii.mode == "drop" and not found.is_empty():
         hits = found.group_by("row").agg(pl.col("count").sum().cast(pl.Float64).alias("value"))
         drops.insert(1, hits.with_columns(stage=pl.lit("pii"), reason=pl.lit("pii"), threshold=pl.lit(0.0)))
@@ -234,7 +240,7 @@ def _masked(segments: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.Da
 
 
 def _judged(
-    segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series, recipe: Recipe
+    frame: pl.DataFrame, segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series, recipe: Recipe
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Scores of every row, and the verdicts of language and rules: the earlier in the list decides."""
     settings, rows = recipe.clean, len(whole)
@@ -253,6 +259,9 @@ def _judged(
         scores = scores.hstack(measured)
         silent = (answers.str.strip_chars() == "").arg_true()  # a turn that only calls a tool says nothing to judge
         verdict = rules.judge(measured, tags["language"], kind, settings.rules)
+        if kind == "unpaired":  # a completion labelled bad may be bad, but it must be an answer
+            good = pl.Series(frame["label"]).arg_true().implode()
+            verdict = verdict.filter(pl.col("row").is_in(good) | pl.col("reason").is_in(REJECTED_RULES))
         drops.append(verdict.filter(~pl.col("row").is_in(silent.implode())).with_columns(stage=pl.lit("rules")))
         if kind == "preference":
             rejected = rules.measure(rejected_texts(segments, rows))
@@ -268,5 +277,5 @@ def _signed(whole: pl.Series, kind: Kind, recipe: Recipe) -> tuple[NDArray[np.ui
         return np.zeros((len(whole), 2), dtype=np.uint64), np.zeros((len(whole), 0), dtype=np.uint64)
     # Rows of different kinds are never duplicates: the kind is part of every key.
     salt = np.uint64((KINDS.index(kind) + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
-    keys = sign_bands(whole, near.bands, near.rows)
-    return blank_hash(whole, near.keep_apart), np.where(keys == EMPTY_KEY, keys, keys ^ salt)
+    signed = sign_and_blank(whole, near.bands, near.rows, near.keep_apart)
+    return signed.blank, np.where(signed.bands == EMPTY_KEY, signed.bands, signed.bands ^ salt)

@@ -29,7 +29,7 @@ from datakit.cleaning.duplicates import Duplicates, find_duplicates
 from datakit.cleaning.jit import is_prepared
 from datakit.cleaning.ledger import Group, count, fingerprint, gather, write_group
 from datakit.engine.local import available_cores, run_in_order
-from datakit.errors import InputError, NoRows, OutputError
+from datakit.errors import DataVerdict, InputError, NoRows, OutputError
 from datakit.files import checksum, disk_faults
 from datakit.formats.columns import column_report
 from datakit.progress import Progress, Silent
@@ -42,12 +42,20 @@ from datakit.sources.blocks import Block, read_blocks
 from datakit.sources.discover import SourceFile, discover
 from datakit.versions.card import version_card
 from datakit.versions.manifest import FORMAT, Counts, Input, Manifest, describe_parts
-from datakit.versions.store import Version, commit, is_dataset, is_version, open_version, prepare_output
+from datakit.versions.store import (
+    Version,
+    commit,
+    is_complete,
+    is_dataset,
+    is_version,
+    open_version,
+    prepare_output,
+)
 
 _BLOCK = 8 << 20  # bytes of input a batch, at most: large enough for polars to pay off
 _BLOCK_MEMORY = 50  # what a batch takes at its peak, in times its bytes, twice over as two wait for each worker
 _WORKER_MEMORY = 300  # MB that a worker takes with small batches: polars, numba and fastText loaded
-_GROUP = 32 << 20  # bytes of compressed records that are written together
+_GROUP = 96 << 20  # bytes of records that are written together
 _LIBRARIES = ("polars", "numpy", "numba", "fasttext-community", "ftfy", "orjson")
 
 
@@ -115,15 +123,16 @@ def clean(
     listener = progress or Silent()
     plan = recipe if isinstance(recipe, Recipe) else _as_recipe(recipe)
     dataset = Path(out)
-    inputs = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    inputs = [_resolve(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
     _refuse_output_inside_input(inputs, dataset)
+    if plan.clean.pii.vault is not None:
+        vault.check(plan.clean.pii.vault, dataset / "version")
     files = discover(inputs, listener.notice)
     sums = _checksums(files, listener)
     settings = settings_hash(plan)
-    if (same := _unchanged(dataset, sums, settings)) is not None:
+    same = _unchanged(dataset, sums, settings) if plan.clean.pii.vault is None else None
+    if same is not None:
         return CleanResult(same, time.monotonic() - began, unchanged=True)
-    if plan.clean.pii.vault is not None:
-        vault.check(plan.clean.pii.vault, dataset / "version")
     if not is_prepared():
         listener.notice("first run on this machine: preparing the kernels, some ten seconds, once")
     work = prepare_output(dataset)
@@ -161,6 +170,14 @@ def _as_recipe(recipe: Mapping[str, Any] | str | Path | None) -> Recipe:
     return recipe_from(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
 
 
+def _resolve(path: str | Path) -> str | Path:
+    """A reference such as `clean@3f2a` as its version's folder; anything else as it is."""
+    text = str(path)
+    if "@" in text and not Path(text).exists() and is_dataset(Path(text.rpartition("@")[0])):
+        return open_version(text).path
+    return path
+
+
 def _refuse_output_inside_input(inputs: Sequence[str | Path], out: Path) -> None:
     """A version written below the folder that is read would be its own input next time."""
     for path in map(Path, inputs):
@@ -185,13 +202,16 @@ def _checksums(files: Sequence[SourceFile], progress: Progress) -> list[Input]:
 
 
 def _unchanged(dataset: Path, inputs: Sequence[Input], settings: str) -> Version | None:
-    """The dataset's latest version if these inputs and settings have made it already."""
+    """The dataset's latest version if these inputs and settings have made it already, and it is all there."""
     if not is_dataset(dataset):
         return None
-    head = open_version(dataset)
+    try:
+        head = open_version(dataset)
+    except DataVerdict:
+        return None  # its manifest is damaged: the run makes the version again
     manifest = head.manifest
     same = manifest.inputs == tuple(inputs) and manifest.settings == settings and manifest.format == FORMAT
-    return head if same and manifest.libraries == libraries() else None
+    return head if same and manifest.libraries == libraries() and is_complete(head) else None
 
 
 def libraries() -> dict[str, str]:
@@ -249,14 +269,14 @@ class _Job:
         Raises:
             InputError: not one row of the input fits a format.
         """
-        rows: Counter[str] = Counter()
+        records: Counter[str] = Counter()
         unknown: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
         for batch in self.batches:
-            rows[batch.source] += batch.rows
+            records[batch.source] += batch.records
             unknown[batch.source] += batch.unknown
-        strangers = [source for source, found in unknown.items() if rows[source] and found.total() == rows[source]]
+        strangers = [source for source, found in unknown.items() if found and not records[source]]
         reports = [column_report(source, *unknown[source].most_common(1)[0]) for source in strangers]
-        if len(strangers) == len(+rows):
+        if strangers and not +records:
             faults = [report.error() for report in reports]
             raise faults[0] if len(faults) == 1 else InputError("input", "".join(f"\n  - {fault}" for fault in faults))
         for report in reports:

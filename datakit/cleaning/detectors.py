@@ -291,8 +291,11 @@ DETECTORS: tuple[Detector, ...] = (
 
 # The first sieve, over every text: no text that holds a finding escapes it (a test holds this). Seven digits that at
 # most two marks part; four numbers with dots; colons of IPv6; plates; and the words that announce the rest.
+DIGITS = rf"[0-9](?:[ .()（）\u00a0{DASH}]{{0,3}}[0-9]){{6}}"
+# The kinds whose values all have such digits: one look spares a text without them nine patterns.
+NUMBERS = frozenset({"resident_id", "uscc", "bank_card", "mobile", "international_phone", "landline", "us_phone"})
 _SIEVES = (
-    rf"[0-9](?:[ .()（）\u00a0{DASH}]{{0,3}}[0-9]){{6}}",
+    DIGITS,
     r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
     r"[0-9a-f]:[0-9a-f]{0,4}:[0-9a-f:]",
     rf"[{_PROVINCE_CHARACTERS}][A-Z][ ·•\-]?[A-Z0-9]{{4}}",

@@ -20,6 +20,7 @@ from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.exact import find_exact_duplicates
 from datakit.cleaning.jaccard import Verifier
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
+from datakit.cleaning.textfile import read_texts
 from datakit.progress import Progress
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings
@@ -187,20 +188,13 @@ class _Store:
 
     def texts(self, rows: NDArray[np.int64], column: str = "text") -> pl.Series:
         """A column of the texts of some rows, sorted by row number."""
-        parts = [pl.Series(column, [], dtype=pl.String)]
+        nothing = pl.Series([""])  # a batch without this column: no answers in plain texts
+        parts = [nothing.clear()]
         for number, start, stop in self._batches(rows):
             places = rows[start:stop] - self.starts[number]
-            parts.append(self._column(number, column).gather(places))
+            path = batch_file(self.work, column, number, "bin")
+            parts.append(read_texts(path, places) if path.exists() else nothing.new_from_index(0, places.size))
         return pl.concat(parts)
-
-    def _column(self, number: int, column: str) -> pl.Series:
-        path = batch_file(self.work, "texts", number)
-        if path.exists():
-            return pl.read_ipc(path, columns=[column])[column]
-        records = batch_file(self.work, "text", number)  # a batch of nothing but text records: see batch.py
-        if column == "text":
-            return pl.read_ipc(records, columns=["text"])["text"]
-        return pl.Series(column, [None], dtype=pl.String).new_from_index(0, int(np.diff(self.starts)[number]))
 
     def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
         """Batches that hold some of the rows, each with the stretch of `rows` that lies in it."""
@@ -256,7 +250,7 @@ class _Bands:
 
     def __iter__(self) -> Iterator[NDArray[np.uint64]]:
         for band in range(self._bands):
-            files = (batch_file(self._work, "bands", number) for number in range(self._batches))
+            files = (batch_file(self._work, "bands", number, "npy") for number in range(self._batches))
             yield np.concatenate([np.load(path, mmap_mode="r")[band] for path in files])
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.buffers import TextBuffer, to_buffer
 from datakit.cleaning.characters import CLASS, FOLD
-from datakit.cleaning.jit import kernel
+from datakit.cleaning.jit import inner, kernel
 from datakit.cleaning.minhash import EMPTY_KEY, fold_rows, plain_tables, shingle_hashes
 
 Fetch = Callable[[NDArray[np.int64]], pl.Series]
@@ -38,7 +38,7 @@ class ShingleSets(NamedTuple):
     bounds: NDArray[np.int64]
 
 
-@kernel
+@inner
 def _sorted_set(hashes: NDArray[np.uint64], count: int, slots: NDArray[np.uint64], out: NDArray[np.uint64]) -> int:
     """Write the distinct values of `hashes[:count]` to `out` in ascending order; how many there are.
 
@@ -117,7 +117,7 @@ def shingle_sets(texts: pl.Series) -> ShingleSets:
     return ShingleSets(hashes, bounds[: len(texts)])
 
 
-@kernel
+@inner
 def _overlap(hashes: NDArray[np.uint64], left: NDArray[np.int64], right: NDArray[np.int64], floor: float) -> float:
     """The Jaccard similarity of two sets, or BELOW as soon as it cannot reach the floor."""
     i, j = left[0], right[0]
@@ -167,7 +167,7 @@ class Verifier:
     def __init__(self, fetch: Fetch, floor: float, memory_mb: float) -> None:
         self._fetch = fetch
         self._floor = floor
-        self._room = memory_mb * 2**20
+        self._room = memory_mb * 2**20 / 2  # sets are joined at the end, and both copies are held for a moment
         self._bytes_a_set = float(_FIRST_GUESS)  # measured as sets come in
 
     def similarities(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -73,9 +73,7 @@ def write_group(group: Group) -> None:
                 kept[kind].append(records.filter(~fate["_out"]))
                 dropped[kind].append(records.filter(fate["_out"]))
     for name, frames in (("ledger", ledgers), ("scores", scores)):
-        pl.concat(frames, how="diagonal").write_ipc(
-            batch_file(group.work, f"final-{name}", group.number), compression="lz4"
-        )
+        pl.concat(frames, how="diagonal").write_ipc(batch_file(group.work, f"final-{name}", group.number))
     for kind in KINDS:
         _write_rows(group, "dropped", kind, dropped[kind])
         _write_rows(group, "data", kind, kept[kind])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.buffers import TextBuffer, to_buffer
 from datakit.cleaning.characters import CJK, CLASS, COMPLEX, FOLD, SPACE, WORD
-from datakit.cleaning.jit import kernel
+from datakit.cleaning.jit import inner, kernel
 from datakit.recipe.near import PERMUTATIONS
 
 WIDTH: Final = 5
@@ -46,7 +46,7 @@ _13: Final = np.uint32(13)
 _MIX_A: Final = np.uint32(0x85EBCA6B)
 _MIX_B: Final = np.uint32(0xC2B2AE35)
 _TOP: Final = np.uint32(0xFFFFFFFF)
-_NEEDS_PYTHON: Final = -1
+NEEDS_PYTHON: Final = -1
 _CHUNK: Final = 4096
 
 
@@ -118,7 +118,7 @@ def permutations() -> NDArray[np.uint32]:
     return drawn
 
 
-@kernel
+@inner
 def decode(data: NDArray[np.uint8], at: int) -> np.int64:
     """The code point whose UTF-8 starts at `at` with a byte of 0xC0 or above."""
     first = np.int64(data[at])
@@ -130,7 +130,7 @@ def decode(data: NDArray[np.uint8], at: int) -> np.int64:
     return np.int64((first & 0x07) << 18 | tail)
 
 
-@kernel
+@inner
 def width_of(first: np.int64) -> int:
     """The number of bytes of the UTF-8 character that starts with the byte `first`."""
     if first < 0x80:
@@ -138,7 +138,7 @@ def width_of(first: np.int64) -> int:
     return 2 if first < 0xE0 else 3 if first < 0xF0 else 4
 
 
-@kernel
+@inner
 def _cut(
     data: NDArray[np.uint8],
     start: int,
@@ -161,7 +161,7 @@ def _cut(
             at += step
         kind = classes[code]
         if kind & COMPLEX:
-            return _NEEDS_PYTHON
+            return NEEDS_PYTHON
         if kind & WORD:
             if kind & CJK:
                 if state != _UNIT_SEED:
@@ -183,8 +183,10 @@ def _cut(
     return count
 
 
-@kernel
-def _rest(data: NDArray[np.uint8], start: int, stop: int, classes: NDArray[np.uint8], out: NDArray[np.uint64]) -> int:
+@inner
+def hash_rest(
+    data: NDArray[np.uint8], start: int, stop: int, classes: NDArray[np.uint8], out: NDArray[np.uint64]
+) -> int:
     """Write the hash of a folded text without units to `out`; 1, or 0 where it is only white space."""
     state = _UNIT_SEED
     at = start
@@ -198,8 +200,8 @@ def _rest(data: NDArray[np.uint8], start: int, stop: int, classes: NDArray[np.ui
     return 0 if state == _UNIT_SEED else 1
 
 
-@kernel
-def _join(hashes: NDArray[np.uint64], count: int) -> int:
+@inner
+def join_units(hashes: NDArray[np.uint64], count: int) -> int:
     """Turn the unit hashes of one text into its shingle hashes, in place; the number of shingles."""
     if count < WIDTH:
         joined = np.uint64(0)
@@ -215,7 +217,7 @@ def _join(hashes: NDArray[np.uint64], count: int) -> int:
     return count - WIDTH + 1
 
 
-@kernel
+@inner
 def shingle_hashes(
     data: NDArray[np.uint8],
     start: int,
@@ -228,12 +230,12 @@ def shingle_hashes(
     count = _cut(data, start, stop, table, classes, out)
     if count == 0 and stop > start:
         # `table` is the identity only in the pass over folded texts, where it maps "A" to itself.
-        count = _rest(data, start, stop, classes, out) if table[65] == 65 else _NEEDS_PYTHON
-    return _join(out, count) if count > 0 else count
+        count = hash_rest(data, start, stop, classes, out) if table[65] == 65 else NEEDS_PYTHON
+    return join_units(out, count) if count > 0 else count
 
 
-@kernel
-def _mix(hashes: NDArray[np.uint64], count: int, out: NDArray[np.uint32]) -> int:
+@inner
+def premix(hashes: NDArray[np.uint64], count: int, out: NDArray[np.uint32]) -> int:
     """Write the pre-mixed 32-bit hashes to `out`, the last one repeated up to a multiple of 8; the padded count."""
     for index in range(count):
         short = np.uint32(hashes[index] >> _32)
@@ -246,8 +248,8 @@ def _mix(hashes: NDArray[np.uint64], count: int, out: NDArray[np.uint32]) -> int
     return padded
 
 
-@kernel
-def _permute(hashes: NDArray[np.uint32], padded: int, drawn: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
+@inner
+def permute(hashes: NDArray[np.uint32], padded: int, drawn: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
     """Write the smallest value under each permutation to `out`.
 
     Eight hashes a turn: the inner loop runs over permutations, which LLVM turns into vector instructions, and
@@ -288,12 +290,12 @@ def _sign(
     short = np.empty(longest // 2 + 16, dtype=np.uint32)
     for row in range(counts.shape[0]):
         counts[row] = shingle_hashes(data, offsets[row], offsets[row + 1], table, classes, hashes)
-        padded = _mix(hashes, max(0, counts[row]), short)
-        _permute(short, padded, drawn, out[row])
+        padded = premix(hashes, max(0, counts[row]), short)
+        permute(short, padded, drawn, out[row])
 
 
 @kernel
-def _band_keys(values: NDArray[np.uint32], rows: int, out: NDArray[np.uint64]) -> None:
+def band_keys(values: NDArray[np.uint32], rows: int, out: NDArray[np.uint64]) -> None:
     """Write the 64-bit key of each band of each signature to `out`: over the band's number and its `rows` values."""
     for row in range(out.shape[0]):
         for band in range(out.shape[1]):
@@ -321,7 +323,7 @@ def _sign_rows(texts: pl.Series, width: int) -> tuple[NDArray[np.uint32], NDArra
     values = np.empty((len(texts), width), dtype=np.uint32)
     counts = np.empty(len(texts), dtype=np.int64)
     _sign(*to_buffer(texts), FOLD, CLASS, drawn, values, counts)
-    rows = np.flatnonzero(counts == _NEEDS_PYTHON)
+    rows = np.flatnonzero(counts == NEEDS_PYTHON)
     if rows.size:
         folded, found = np.empty((rows.size, width), dtype=np.uint32), np.empty(rows.size, dtype=np.int64)
         _sign(*fold_rows(texts, rows), *plain_tables(), drawn, folded, found)
@@ -344,6 +346,6 @@ def sign_bands(texts: pl.Series, bands: int = 20, rows: int = 6) -> NDArray[np.u
     for start in range(0, len(texts), _CHUNK):  # so that the signatures stay in the processor's cache
         values, counts = _sign_rows(texts.slice(start, _CHUNK), bands * rows)
         part = keys[start : start + _CHUNK]
-        _band_keys(values, rows, part)
+        band_keys(values, rows, part)
         part[counts == 0] = EMPTY_KEY
     return keys

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datakit.cleaning.characters import SPACE, SYMBOL, WORD
-from datakit.cleaning.jit import kernel
+from datakit.cleaning.jit import inner
 from datakit.cleaning.kinds import ASIDE, DAMAGED, ENCODING, SYNTAX, URL_END
 
 NOISE_COUNTS: Final = (
@@ -38,7 +38,7 @@ MIN_WRECK: Final = 3
 """Characters of 锟斤拷烫屯锘铪葺 in a row that no Chinese text has."""
 
 
-@kernel
+@inner
 def is_quoted(points: NDArray[np.uint32], start: int) -> bool:
     """Whether a quotation mark or bracket stands before a position."""
     quoted = False
@@ -47,7 +47,7 @@ def is_quoted(points: NDArray[np.uint32], start: int) -> bool:
     return quoted
 
 
-@kernel
+@inner
 def count_damaged(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length: int) -> int:
     """Characters that stand for nothing or belong to an unquoted run of 锟斤拷, 烫烫烫, 屯屯屯 and the like."""
     damaged, at = 0, int(np.int64(0))
@@ -63,7 +63,7 @@ def count_damaged(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length:
     return damaged
 
 
-@kernel
+@inner
 def count_marks(points: NDArray[np.uint32], length: int, tally: NDArray[np.int64]) -> None:
     """Count line feeds, # and {."""
     newlines, hashes, braces = 0, 0, 0
@@ -74,7 +74,7 @@ def count_marks(points: NDArray[np.uint32], length: int, tally: NDArray[np.int64
     tally[_NEWLINES], tally[_HASHES], tally[_BRACES] = newlines, hashes, braces
 
 
-@kernel
+@inner
 def count_symbols(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length: int, tally: NDArray[np.int64]) -> None:
     """Count symbols, the characters they are set against, ellipses, and the longest run of one character.
 
@@ -82,26 +82,26 @@ def count_symbols(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length:
     what JSON and code are made of, two for others. Emoji, table bars and white space count on neither side. An
     ellipsis is a run of … or of three and more dots. The longest run is of word characters, emoji or dingbats.
     """
-    halves, base, ellipses, run, longest = 0, 0, 0, 0, 0
-    before = np.uint32(0)
-    for at in range(length):
+    halves, base, ellipses = 0, 0, 0
+    for at in range(length):  # without a jump in it, so that spaces and commas cost no more than letters
         point, kind = points[at], kinds[at]
-        run = run + 1 if point == before else 1
-        before = point
-        if kind & WORD or (kind & ASIDE and point >= 0x2600):
-            longest = max(longest, run)
-        if kind & (ASIDE | SPACE):
-            continue
-        if kind & SYMBOL and not kind & WORD:
-            halves += (2 - (kind & SYNTAX != 0)) * (run == 1)
-            base += run == 1
-            ellipses += (run == 1 and point == 0x2026) or (run == 3 and point == 0x2E)
-        else:
-            base += 1
-    tally[_SYMBOLS], tally[_SYMBOL_BASE], tally[_ELLIPSES], tally[_RUN] = halves, base, ellipses, longest
+        first = at == 0 or points[at - 1] != point
+        counted = kind & (ASIDE | SPACE) == 0
+        symbol = counted & (kind & (SYMBOL | WORD) == SYMBOL)
+        halves += (symbol & first) * (2 - (kind & SYNTAX != 0))
+        base += counted & (first | (not symbol))
+        ellipses += symbol & first & (point == 0x2026)
+    tally[_SYMBOLS], tally[_SYMBOL_BASE] = halves, base
+    run, longest = int(np.int64(0)), int(np.int64(0))
+    for at in range(length):
+        run = run + 1 if at > 0 and points[at] == points[at - 1] else 1
+        if run > longest and (kinds[at] & WORD or (kinds[at] & ASIDE and points[at] >= 0x2600)):
+            longest = run
+        ellipses += run == 3 and points[at] == 0x2E
+    tally[_ELLIPSES], tally[_RUN] = ellipses, longest
 
 
-@kernel
+@inner
 def add_dense(dense: int, piece: int, point: int) -> int:
     """The dense stretch with one more character outside URLs; `piece`: characters since the last white space.
 
@@ -115,15 +115,17 @@ def add_dense(dense: int, piece: int, point: int) -> int:
     return max(0, dense - QUOTE_COST) if point == 0x22 else dense + 1
 
 
-@kernel
-def find_blobs(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length: int, tally: NDArray[np.int64]) -> None:
-    """Find the longest run of base64 or hexadecimal characters and the longest dense stretch of ASCII, outside URLs.
+@inner
+def follow_blob(
+    points: NDArray[np.uint32], kinds: NDArray[np.uint16], at: int, length: int, densest: int, longest: int
+) -> tuple[int, int, int]:
+    """Follow dense and encoded stretches from the start of a word to a blank behind which nothing goes on.
 
-    In both, a character that repeats its neighbour does not count, so that rules (-----, =====) stay.
+    Back come the place of that blank (or the end) and the records.
     """
-    encoded, longest, dense, densest, piece, url = 0, 0, 0, 0, int(np.int64(0)), False
-    before = np.uint32(0)
-    for at in range(length):
+    encoded, dense, piece, url = 0, 0, int(np.int64(0)), False
+    before = points[at - 1] if at > 0 else np.uint32(0)
+    while at < length:
         point, kind = points[at], kinds[at]
         url = url and not kind & URL_END
         if point == 0x2F and before == 0x2F and at > 1 and points[at - 2] == 0x3A:
@@ -133,12 +135,36 @@ def find_blobs(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length: in
         elif point != before:
             dense = add_dense(dense, piece, int(point))
             encoded = encoded + 1 if kind & ENCODING else 0
-        piece = 0 if kind & SPACE else piece + 1
         densest, longest, before = max(densest, dense), max(longest, encoded), point
+        if kind & SPACE:
+            if dense == 0 and encoded == 0 and not url:
+                return at, densest, longest
+            piece = int(np.int64(0))
+        else:
+            piece += 1
+        at += 1
+    return at, densest, longest
+
+
+@inner
+def find_blobs(points: NDArray[np.uint32], kinds: NDArray[np.uint16], length: int, tally: NDArray[np.int64]) -> None:
+    """Find the longest run of base64 or hexadecimal characters and the longest dense stretch of ASCII, outside URLs.
+
+    In both, a character that repeats its neighbour does not count, so that rules (-----, =====) stay.
+    """
+    # Plain 0 would be a type of its own to numba, and each function that takes it compiled twice.
+    longest, densest, piece, at = int(np.int64(0)), int(np.int64(0)), int(np.int64(0)), int(np.int64(0))
+    while at < length:
+        piece = 0 if kinds[at] & SPACE else piece + 1
+        # A word behind a blank can set no record, and leaves nothing behind, unless it is long.
+        if piece > min(densest, longest, DENSE_PIECE - 2):
+            at, densest, longest = follow_blob(points, kinds, at + 1 - piece, length, densest, longest)
+            piece = 0
+        at += 1
     tally[_ENCODED], tally[_DENSE] = longest, densest
 
 
-@kernel
+@inner
 def count_noise(
     points: NDArray[np.uint32], kinds: NDArray[np.uint16], length: int, seen: int, tally: NDArray[np.int64]
 ) -> None:

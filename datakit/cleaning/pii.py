@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from datakit.cleaning.detectors import DETECTORS, SIEVE, WIDE
+from datakit.cleaning.detectors import DETECTORS, DIGITS, NUMBERS, SIEVE, WIDE
 from datakit.cleaning.evidence import HIDDEN, Detector
 from datakit.recipe.pii import Kind, Pii
 
@@ -130,17 +130,25 @@ def _active(segments: pl.DataFrame, detectors: Sequence[Detector]) -> dict[int, 
     """For each segment that may hold something: the detectors (places in `detectors`) whose candidate it matches."""
     texts = segments["text"].fill_null("")
     # A text that polars cannot read as Python will (escapes of JSON, full-width digits) is given to all detectors.
-    escaped = segments["json"].fill_null(False) & texts.str.contains("\\u", literal=True)
+    escaped = segments["json"].fill_null(False)
+    if escaped.any():
+        escaped &= texts.str.contains("\\u", literal=True)
     rows = (texts.str.contains(f"{SIEVE}|{WIDE}") | escaped).arg_true()
     if not rows.len() or not detectors:
         return {}
     sifted = texts.gather(rows)
-    open_to_all = sifted.str.contains(WIDE) | escaped.gather(rows)
+    open_to_all = (sifted.str.contains(WIDE) | escaped.gather(rows)).arg_true().to_list()
+    numbered = sifted.str.contains(DIGITS).arg_true()
+    with_number = sifted.gather(numbered)
     active: dict[int, list[int]] = {}
-    places = rows.to_list()
+    places, places_with_number = rows.to_list(), rows.gather(numbered).to_list()
     for number, detector in enumerate(detectors):
-        for hit in (sifted.str.contains(detector.candidate) | open_to_all).arg_true().to_list():
-            active.setdefault(places[hit], []).append(number)
+        if detector.kind in NUMBERS:
+            hits = [places_with_number[hit] for hit in with_number.str.contains(detector.candidate).arg_true()]
+        else:
+            hits = [places[hit] for hit in sifted.str.contains(detector.candidate).arg_true()]
+        for hit in sorted({*hits, *(places[hit] for hit in open_to_all)}):
+            active.setdefault(hit, []).append(number)
     return dict(sorted(active.items()))
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.jit import kernel
+from datakit.cleaning.jit import inner
 
 CJK_PER_WORD: Final = 1.8
 """Chinese characters a word: jieba 0.42.1 cuts the replies of alpaca_zh_demo (55,970 Han characters) into words
@@ -62,13 +62,13 @@ class Walk(NamedTuple):
     slots: NDArray[np.int32]
 
 
-@kernel
+@inner
 def extend_prefix(prefix: np.uint64, unit: np.uint64) -> np.uint64:
     """The polynomial hash of a sequence with one more unit."""
     return prefix * _BASE + unit
 
 
-@kernel
+@inner
 def clear(table: Table, entries: int) -> int:
     """Free the part of the table that so many entries need; its size, a power of two at least twice as large."""
     size = 16
@@ -80,7 +80,7 @@ def clear(table: Table, entries: int) -> int:
     return size
 
 
-@kernel
+@inner
 def place(table: Table, size: int, key: np.uint64) -> int:
     """The slot of a key, counted once more."""
     if key == 0:
@@ -93,7 +93,7 @@ def place(table: Table, size: int, key: np.uint64) -> int:
     return slot
 
 
-@kernel
+@inner
 def count_duplicates(
     hashes: NDArray[np.uint64], lengths: NDArray[np.int32], entries: int, table: Table
 ) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def count_duplicates(
     return repeats, characters
 
 
-@kernel
+@inner
 def find_grams(units: Units, order: int, walk: Walk, left: int, table: Table) -> None:
     """Count the n-grams of `order` units that begin at the positions left, and note the slot of each."""
     power = _ONE
@@ -120,7 +120,7 @@ def find_grams(units: Units, order: int, walk: Walk, left: int, table: Table) ->
         walk.slots[index] = place(table, size, gram)
 
 
-@kernel
+@inner
 def score_top(units: Units, order: int, gaps: int, walk: Walk, left: int, table: Table) -> int:
     """Characters in all occurrences of the most frequent n-gram (of equals, the first); 0 where none occurs twice."""
     best, where = 1, 0
@@ -131,7 +131,7 @@ def score_top(units: Units, order: int, gaps: int, walk: Walk, left: int, table:
     return best * (units.sizes[where + order] - units.sizes[where] + gaps) if best > 1 else 0
 
 
-@kernel
+@inner
 def score_duplicates(units: Units, order: int, gaps: int, walk: Walk, left: int, table: Table) -> int:
     """Characters in repeated n-grams, walking greedily: over a repeat the walk jumps `order` units.
 
@@ -151,7 +151,7 @@ def score_duplicates(units: Units, order: int, gaps: int, walk: Walk, left: int,
     return characters
 
 
-@kernel
+@inner
 def keep_repeated(walk: Walk, left: int, last: int, table: Table) -> int:
     """Keep the positions up to `last` whose n-gram occurs more than once: only there can a longer one repeat."""
     kept = 0
@@ -162,7 +162,7 @@ def keep_repeated(walk: Walk, left: int, last: int, table: Table) -> int:
     return kept
 
 
-@kernel
+@inner
 def score_grams(units: Units, length: int, cjk: bool, walk: Walk, table: Table, scores: NDArray[np.int64]) -> None:
     """Write the characters in top and duplicate n-grams of the first `length` units.
 

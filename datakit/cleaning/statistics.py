@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.buffers import TextBuffer
 from datakit.cleaning.characters import CJK, LETTER, SPACE, WORD
-from datakit.cleaning.jit import kernel
+from datakit.cleaning.jit import inner, kernel
 from datakit.cleaning.kinds import KINDS
 from datakit.cleaning.lines import LINE_COUNTS, PHRASE_WORDS, Lines, count_lines
 from datakit.cleaning.noise import NOISE_COUNTS, count_noise
@@ -50,7 +50,7 @@ _SHIFT: Final = np.uint64(32)
 
 
 class Known(NamedTuple):
-    """Words with a meaning of their own, open addressing by unit hash.
+    """Words with a meaning of their own, each in the slot that the lower bits of its hash say.
 
     keys: uint64, 0 where free; numbers: uint8, the place in `PHRASE_WORDS` from 1, or 0; stop: int64, the bit of
     a stop word: English from bit 0, Chinese from bit 8. All of one length, a power of two.
@@ -87,14 +87,15 @@ def hash_word(word: str) -> int:
 
 
 def _known_words() -> Known:
-    known = Known(np.zeros(256, np.uint64), np.zeros(256, np.uint8), np.zeros(256, np.int64))
     stop_words = (*ENGLISH_STOP_WORDS, *CHINESE_STOP_WORDS)
-    for word in sorted({*PHRASE_WORDS, *stop_words}):
-        key = hash_word(word)
-        slot = key & 255
-        while known.keys[slot]:
-            slot = (slot + 1) & 255
-        known.keys[slot] = key
+    words = sorted({*PHRASE_WORDS, *stop_words})
+    size = 1024
+    while len({hash_word(word) % size for word in words}) < len(words):
+        size *= 2  # until each has a slot of its own
+    known = Known(np.zeros(size, np.uint64), np.zeros(size, np.uint8), np.zeros(size, np.int64))
+    for word in words:
+        slot = hash_word(word) % size
+        known.keys[slot] = hash_word(word)
         known.numbers[slot] = PHRASE_WORDS.index(word) + 1 if word in PHRASE_WORDS else 0
         known.stop[slot] = 1 << stop_words.index(word) if word in stop_words else 0
     return known
@@ -105,13 +106,13 @@ _MIDDLE_DOT: Final = 0xB7
 _MIDDLE_DOT_STOP: Final = 1 << (len(ENGLISH_STOP_WORDS) + CHINESE_STOP_WORDS.index("·"))
 
 
-@kernel
+@inner
 def low_bits(data: NDArray[np.uint8], at: int) -> int:
     """The six bits that a following byte of UTF-8 carries."""
     return int(np.int64(data[at]) & 0x3F)
 
 
-@kernel
+@inner
 def decode(
     data: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint16], page: Page
 ) -> tuple[int, int, int]:
@@ -143,14 +144,15 @@ def decode(
     return length, spaces, seen
 
 
-@kernel
+@inner
 def end_of_unit(
     points: NDArray[np.uint32], kinds: NDArray[np.uint16], start: int, length: int
 ) -> tuple[int, np.uint64, int]:
     """Where the unit that begins at `start` ends, its hash (`hash_word`), and every bit that one of its kinds has."""
     value, at = _SEED, start
     seen = kinds[start]
-    while at < length and (at == start or ((seen | kinds[at]) & CJK == 0 and kinds[at] & WORD)):
+    last = start + 1 if seen & CJK else length
+    while at < last and (at == start or kinds[at] & (WORD | CJK) == WORD):
         point = points[at]
         value = (value ^ np.uint64(point + 32 if 0x41 <= point <= 0x5A else point)) * _PRIME
         seen |= kinds[at]
@@ -158,7 +160,7 @@ def end_of_unit(
     return at, (value ^ value >> _SHIFT) * _MIX, seen
 
 
-@kernel
+@inner
 def store_unit(units: Units, number: int, start: int, end: int, value: np.uint64, word: int) -> None:
     """Write unit `number` behind the units before it."""
     units.starts[number] = start
@@ -167,7 +169,7 @@ def store_unit(units: Units, number: int, start: int, end: int, value: np.uint64
     units.sizes[number + 1] = units.sizes[number] + end - start
 
 
-@kernel
+@inner
 def find_units(
     points: NDArray[np.uint32],
     kinds: NDArray[np.uint16],
@@ -182,6 +184,7 @@ def find_units(
     """
     # Plain 0 would be a type of its own to numba, and each function that takes it compiled twice.
     at, number, stops = int(np.int64(0)), int(np.int64(0)), 0
+    last_slot = np.uint64(len(known.keys) - 1)
     while at < length:
         if not kinds[at] & WORD:
             stops |= _MIDDLE_DOT_STOP if points[at] == _MIDDLE_DOT else 0
@@ -189,12 +192,11 @@ def find_units(
             continue
         start = at
         at, value, seen = end_of_unit(points, kinds, start, length)
-        slot = int(np.int64(value & np.uint64(255)))
-        while known.keys[slot] != 0 and known.keys[slot] != value:
-            slot = (slot + 1) & 255
-        stops |= known.stop[slot]
+        slot = int(np.int64(value & last_slot))
+        met = int(known.keys[slot] == value)
+        stops |= known.stop[slot] * met
         if number < len(units.starts):
-            store_unit(units, number, start, at, value, known.numbers[slot])
+            store_unit(units, number, start, at, value, known.numbers[slot] * met)
         number += 1
         tally[_UNIT_CHARACTERS] += at - start
         tally[_CJK_UNITS] += (seen & CJK) != 0

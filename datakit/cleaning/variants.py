@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.buffers import TextBuffer, to_buffer
 from datakit.cleaning.characters import CJK, CLASS, COMPLEX, DIGIT, FOLD, WORD
-from datakit.cleaning.jit import kernel
+from datakit.cleaning.jit import inner, kernel
 from datakit.cleaning.minhash import decode, fold, width_of
 
 NUMERALS: Final = "〇零一二三四五六七八九十百千万亿两"
@@ -34,20 +34,20 @@ MINUS: Final = "-\u2212"
 
 # What a code point is to the kernel: one bit each, as tests of bits stay apart while LLVM makes one slow jump
 # table of a chain of comparisons.
-_LETTER, _CJK, _NUMBER, _TERM, _MINUS, _SEPARATOR, _COMPLEX = (1 << bit for bit in range(7))
+IS_LETTER, IS_CJK, IS_NUMBER, IS_TERM, IS_MINUS, IS_SEPARATOR, IS_COMPLEX = (1 << bit for bit in range(7))
 _OTHER: Final = 0
 
 _FIRST_TERM: Final = 0xF0000
 """Terms become private-use characters before the kernel runs: texts with their own of these are not expected."""
 
-_BLANK: Final = np.uint64(0x110000)  # no code point
+BLANK: Final = np.uint64(0x110000)  # no code point
 _UNIT_SEED: Final = np.uint64(0x243F6A8885A308D3)
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _JOIN: Final = np.uint64(0xD6E8FEB86659FD93)
 _32: Final = np.uint64(32)
 
 
-class _Tables(NamedTuple):
+class Tables(NamedTuple):
     """fold: uint32 and kinds: uint8, both of shape (0x110000,) and by the code point as it stands in the text."""
 
     fold: NDArray[np.uint32]
@@ -57,32 +57,32 @@ class _Tables(NamedTuple):
 def _kinds() -> NDArray[np.uint8]:
     """The kind of each folded code point."""
     kinds = np.full(FOLD.shape[0], _OTHER, dtype=np.uint8)
-    kinds[CLASS & WORD != 0] = _LETTER
-    kinds[CLASS & CJK != 0] = _CJK
-    kinds[CLASS & DIGIT != 0] = _NUMBER
-    for characters, kind in ((NUMERALS, _NUMBER), (SEPARATORS, _SEPARATOR), (MINUS, _MINUS)):
+    kinds[CLASS & WORD != 0] = IS_LETTER
+    kinds[CLASS & CJK != 0] = IS_CJK
+    kinds[CLASS & DIGIT != 0] = IS_NUMBER
+    for characters, kind in ((NUMERALS, IS_NUMBER), (SEPARATORS, IS_SEPARATOR), (MINUS, IS_MINUS)):
         kinds[[ord(character) for character in characters]] = kind
     return kinds
 
 
 @cache
-def _raw_tables() -> _Tables:
+def raw_tables() -> Tables:
     """The tables for texts as they are; a complex code point sends its text through Python."""
     kinds = _kinds()[FOLD]
-    kinds[CLASS & COMPLEX != 0] = _COMPLEX
-    return _Tables(FOLD, kinds)
+    kinds[CLASS & COMPLEX != 0] = IS_COMPLEX
+    return Tables(FOLD, kinds)
 
 
 @cache
-def _folded_tables(terms: int) -> _Tables:
+def folded_tables(terms: int) -> Tables:
     """The tables for texts that Python folded, and in which it put characters of their own for so many terms."""
     kinds = _kinds()
-    kinds[_FIRST_TERM : _FIRST_TERM + terms] = _TERM
-    return _Tables(np.arange(FOLD.shape[0], dtype=np.uint32), kinds)
+    kinds[_FIRST_TERM : _FIRST_TERM + terms] = IS_TERM
+    return Tables(np.arange(FOLD.shape[0], dtype=np.uint32), kinds)
 
 
-@kernel
-def _number(
+@inner
+def hash_number(
     data: NDArray[np.uint8], at: int, stop: int, table: NDArray[np.uint32], kinds: NDArray[np.uint8], state: np.uint64
 ) -> tuple[int, np.uint64]:
     """Where the number that starts at `at` ends, and its hash, begun from `state`."""
@@ -95,28 +95,28 @@ def _number(
             code = decode(data, at)
         at += step
         kind = kinds[code]
-        if kind & _NUMBER:
+        if kind & IS_NUMBER:
             if gap:
                 state = (state ^ gap) * _STEP
                 gap = np.uint64(0)
             state = (state ^ np.uint64(table[code])) * _STEP
             end = at
-        elif gap == 0 and (kind & _SEPARATOR or table[code] == 45):
+        elif gap == 0 and (kind & IS_SEPARATOR or table[code] == 45):
             gap = np.uint64(table[code])
         else:
             break
     return end, state
 
 
-@kernel
-def _ended(total: np.uint64, part: np.uint64) -> np.uint64:
+@inner
+def hash_sequence(total: np.uint64, part: np.uint64) -> np.uint64:
     """The hash of a sequence with one more member; unchanged where the member is empty."""
     if part == _UNIT_SEED:
         return total
     return (total ^ (total >> _32) ^ part ^ (part >> _32)) * _JOIN
 
 
-@kernel
+@inner
 def _blank(
     data: NDArray[np.uint8],
     start: int,
@@ -138,27 +138,27 @@ def _blank(
         if code >= 0x80:
             code = decode(data, here)
         kind = kinds[code]
-        if kind & _LETTER:
+        if kind & IS_LETTER:
             unit = (unit ^ np.uint64(table[code])) * _STEP
-        elif kind & _NUMBER:
-            at, value = _number(data, here, stop, table, kinds, _JOIN if signed else _UNIT_SEED)
-            values = _ended(values, value)
-            unit = (unit ^ _BLANK) * _STEP
-        elif kind & _CJK:
-            blanked = _ended(_ended(blanked, unit), (_UNIT_SEED ^ np.uint64(table[code])) * _STEP)
+        elif kind & IS_NUMBER:
+            at, value = hash_number(data, here, stop, table, kinds, _JOIN if signed else _UNIT_SEED)
+            values = hash_sequence(values, value)
+            unit = (unit ^ BLANK) * _STEP
+        elif kind & IS_CJK:
+            blanked = hash_sequence(hash_sequence(blanked, unit), (_UNIT_SEED ^ np.uint64(table[code])) * _STEP)
             unit = _UNIT_SEED
-        elif kind & _TERM:
-            values = _ended(values, np.uint64(table[code]))
-            unit = (unit ^ _BLANK) * _STEP
-        elif kind & _COMPLEX:
+        elif kind & IS_TERM:
+            values = hash_sequence(values, np.uint64(table[code]))
+            unit = (unit ^ BLANK) * _STEP
+        elif kind & IS_COMPLEX:
             return False
         else:
-            signed = kind & _MINUS != 0 and unit == _UNIT_SEED  # "a-5" has a hyphen, " -5" a minus sign
-            blanked = _ended(blanked, unit)
+            signed = kind & IS_MINUS != 0 and unit == _UNIT_SEED  # "a-5" has a hyphen, " -5" a minus sign
+            blanked = hash_sequence(blanked, unit)
             unit = _UNIT_SEED
             continue
         signed = False
-    out[0] = _ended(blanked, unit)
+    out[0] = hash_sequence(blanked, unit)
     out[1] = values
     return True
 
@@ -177,12 +177,12 @@ def _blank_all(
         done[row] = _blank(data, offsets[row], offsets[row + 1], table, kinds, out[row])
 
 
-def _folded_terms(keep_apart: Sequence[str]) -> list[str]:
+def folded_terms(keep_apart: Sequence[str]) -> list[str]:
     """The terms as they stand in a folded text, the longest first, so that none hides inside another."""
     return sorted({fold(term) for term in keep_apart}, key=lambda term: (-len(term), term))
 
 
-def _holding(texts: pl.Series, terms: list[str]) -> NDArray[np.bool_]:
+def holding(texts: pl.Series, terms: list[str]) -> NDArray[np.bool_]:
     """Which texts may hold one of the terms."""
     folded = texts.fill_null("").str.normalize("NFKC").str.to_lowercase()
     return np.asarray(folded.str.contains_any(terms).to_numpy(), dtype=np.bool_)
@@ -205,21 +205,21 @@ def blank_hash(texts: pl.Series, keep_apart: Sequence[str] = ()) -> NDArray[np.u
     """
     out = np.empty((len(texts), 2), dtype=np.uint64)
     done = np.zeros(len(texts), dtype=np.bool_)
-    terms = _folded_terms(keep_apart)
-    _blank_all(*to_buffer(texts), *_raw_tables(), out, done)
+    terms = folded_terms(keep_apart)
+    _blank_all(*to_buffer(texts), *raw_tables(), out, done)
     if terms:
-        done &= ~_holding(texts, terms)
+        done &= ~holding(texts, terms)
     rows = np.flatnonzero(~done)
     if rows.size:
         part, folded = np.empty((rows.size, 2), dtype=np.uint64), np.empty(rows.size, dtype=np.bool_)
-        _blank_all(*_marked(texts, rows, terms), *_folded_tables(len(terms)), part, folded)
+        _blank_all(*_marked(texts, rows, terms), *folded_tables(len(terms)), part, folded)
         out[rows] = part
     return out
 
 
 def blank(text: str, keep_apart: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """The units of a text with "#" for each value, and the values, in plain Python: what the kernel is held to."""
-    either = "|".join(map(re.escape, _folded_terms(keep_apart))) or "(?!)"
+    either = "|".join(map(re.escape, folded_terms(keep_apart))) or "(?!)"
     digit = f"[{NUMERALS}\\d]"
     value = re.compile(f"{either}|(?P<number>{digit}+(?:[.,:/-]{digit}+)*)")
     words: list[str] = []

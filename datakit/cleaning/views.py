@@ -51,16 +51,24 @@ def rejected_texts(segments: pl.DataFrame, rows: int) -> pl.Series:
 
 
 def content_hashes(frame: pl.DataFrame, segments: pl.DataFrame, kind: Kind) -> NDArray[np.uint64]:
-    """128 bits over each record's content without meta, shape (n, 2): equal where the content is equal."""
+    """128 bits over each record's content without meta, shape (n, 2): equal where the content is equal.
+
+    Blanks at the ends of lines and around a text are kept but make no difference.
+    """
     if kind == "text":
-        texts = frame["text"]
+        texts = frame.select(_bare(pl.col("text"))).to_series()
     else:
         keyed = segments.filter(pl.col("field") != "meta").with_columns(
-            pl.concat_str("field", "turn", "slot", "text", separator="\x1f").alias("text")
+            pl.concat_str("field", "turn", "slot", _bare(pl.col("text")), separator="\x1f").alias("text")
         )
         texts = joined(keyed, pl.lit(value=True), frame.height) + frame.select(_shape(kind)).to_series()
     digests = [hashlib.blake2b(text, digest_size=16).digest() for text in texts.cast(pl.Binary).to_list()]
     return np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(len(digests), 2)
+
+
+def _bare(text: pl.Expr) -> pl.Expr:
+    ends = text.str.contains_any([" \n", "\t\n"])
+    return pl.when(ends).then(text.str.replace_all(r"[ \t]+\n", "\n")).otherwise(text).str.strip_chars()
 
 
 def _shape(kind: Kind) -> pl.Expr:
@@ -90,7 +98,7 @@ def written_hashes(frame: pl.DataFrame, kind: Kind, edited: pl.Series) -> pl.Ser
 
 
 def keeper_keys(frame: pl.DataFrame, whole: pl.Series) -> pl.DataFrame:
-    """What decides which of two duplicates stays: verified (Boolean), length (UInt32, characters), date.
+    """What decides which of two duplicates stays: verified (Boolean), length (UInt32, characters but end blanks), date.
 
     date is seconds since 1970 as Int64, null where `meta.date` is missing or no date. File times are never read.
     """
@@ -103,7 +111,7 @@ def keeper_keys(frame: pl.DataFrame, whole: pl.Series) -> pl.DataFrame:
             verified[place] = meta.get("verified") in (True, 1, "true", "True", "yes", "是")
             dates[place] = _seconds(meta.get("date"))
     return pl.DataFrame(
-        {"verified": verified, "length": whole.str.len_chars(), "date": dates},
+        {"verified": verified, "length": pl.select(_bare(pl.lit(whole)).str.len_chars()).to_series(), "date": dates},
         schema={"verified": pl.Boolean, "length": pl.UInt32, "date": pl.Int64},
     )
 

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import TypeVar
 
 from datakit.errors import Surroundings
@@ -38,7 +40,7 @@ def run_in_order(function: Callable[[T], R], inputs: Iterable[T], workers: int) 
     with (
         _one_thread_each(),
         ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_live_and_die_by_the_parent
         ) as pool,
     ):
         waiting: deque[Future[R]] = deque()
@@ -60,9 +62,19 @@ def run_in_order(function: Callable[[T], R], inputs: Iterable[T], workers: int) 
             raise
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C reaches the whole process group; only the parent reacts and ends the workers."""
+def _live_and_die_by_the_parent() -> None:
+    """Ctrl-C reaches the whole process group; only the parent reacts and ends the workers.
+
+    A parent that is killed cannot end them, and they would wait for work for ever: so they watch it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if (parent := multiprocessing.parent_process()) is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 class _one_thread_each:  # noqa: N801 - used as a with-statement, reads as a phrase

@@ -54,7 +54,7 @@ def record_id(kind: Kind, values: tuple[Any, ...], meta: str | None) -> str:
     Messages are objects of the fields that are not null; meta is the JSON text of its column.
     """
     canonical = orjson.dumps((kind, *values, meta), option=orjson.OPT_SORT_KEYS)
-    return blake2b(canonical).hexdigest()[:16]
+    return blake2b(canonical).digest()[:8].hex()
 
 
 def message_lists(lists: Sequence[Sequence[Message]]) -> pl.Series:

@@ -7,7 +7,8 @@ Explicit, the prompt in a column of its own (`prompt`, `conversations`, `message
 Implicit, both answers begin with the prompt; it is their longest common beginning in whole messages:
     {"chosen": [user, assistant A], "rejected": [user, assistant B]}
     {"chosen": "\n\nHuman: hi\n\nAssistant: hello", "rejected": "\n\nHuman: hi\n\nAssistant: go away"}   (HH-RLHF)
-Two plain texts without a prompt stay whole, with an empty prompt: where a common beginning would be cut is a guess.
+Two plain texts without a prompt stay whole, the prompt being a user who says nothing: where a common beginning would
+be cut is a guess.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from typing import Any, Final
 
 from datakit.formats import alpaca, sharegpt
-from datakit.formats.prompt import conversation, with_system
+from datakit.formats.prompt import conversation, never_empty, with_system
 from datakit.formats.row import BadRow, Draft, Message, Row, wrong_type
 from datakit.formats.turns import Extra, said
 
@@ -54,7 +55,7 @@ def read(row: Row) -> Draft:
         prompt = with_system(row, prompt, extra)
     if not (said(prompt) or said(chosen) or said(rejected)):
         raise BadRow("empty", "prompt, chosen and rejected are blank")
-    return Draft("preference", (prompt, chosen, rejected, _margin(row)), frozenset(used), extra or None)
+    return Draft("preference", (never_empty(prompt), chosen, rejected, _margin(row)), frozenset(used), extra or None)
 
 
 def _prompt(row: Row, context: str, extra: Extra) -> list[Message]:

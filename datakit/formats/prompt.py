@@ -56,6 +56,11 @@ def conversation(value: Any, where: str, role: str, extra: Extra) -> list[Messag
     raise wrong_type(where, value, "text or messages")
 
 
+def never_empty(prompt: list[Message]) -> list[Message]:
+    """The prompt, or one of a user who says nothing: TRL's trainers fail on a list without a message."""
+    return prompt or [{"role": "user", "content": ""}]
+
+
 def with_system(row: Row, prompt: list[Message], extra: Extra) -> list[Message]:
     """The prompt with the row's `system` text first, unless it has a system message: then the text goes to meta."""
     system = text_or_none(row, "system")

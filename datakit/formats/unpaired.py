@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from datakit.formats import alpaca, chatml, sharegpt
-from datakit.formats.prompt import conversation, with_system
+from datakit.formats.prompt import conversation, never_empty, with_system
 from datakit.formats.row import BadRow, Draft, Message, Row, flag, text_at, wrong_type
 from datakit.formats.turns import Extra, said
 
@@ -47,7 +47,7 @@ def read(row: Row) -> Draft:
     prompt, completion, used = _sides(row, extra)
     if not said(prompt) and not said(completion):
         raise BadRow("empty", "prompt and completion are blank")
-    return Draft("unpaired", (prompt, completion, label), used | {tag}, extra or None)
+    return Draft("unpaired", (never_empty(prompt), completion, label), used | {tag}, extra or None)
 
 
 def _sides(row: Row, extra: Extra) -> tuple[list[Message], list[Message], frozenset[str]]:

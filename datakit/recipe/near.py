@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,6 +43,16 @@ class NearSettings(Table):
     memory_mb: int = Field(
         default=192, ge=1, description="memory for verifying candidates, in MB; without effect on the result"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _record_what_is_removed(cls, values: Any) -> Any:
+        """Pairs are recorded from the threshold on where that is lower than the default and nothing else is said."""
+        if isinstance(values, dict) and "record_from" not in values:
+            threshold = values.get("threshold")
+            if isinstance(threshold, (int, float)) and threshold < cls.model_fields["record_from"].default:
+                return {**values, "record_from": threshold}
+        return values
 
     @field_validator("keep_apart")
     @classmethod

@@ -67,7 +67,7 @@ def _kinds(manifest: Manifest) -> str:
 def _examples(folder: Path, manifest: Manifest) -> str:
     """A few dropped rows of every reason, with value, threshold and twin."""
     ledger = pl.scan_parquet(folder / "ledger.parquet").filter(pl.col("decision") == "dropped")
-    shown = ledger.group_by("reason", maintain_order=True).head(EXAMPLES).collect()
+    shown = ledger.group_by("reason", maintain_order=True).head(EXAMPLES).collect(engine="streaming")
     texts = _texts(folder, shown)
     parts = ["<h2>Examples of dropped rows</h2>"] if shown.height else []
     for reason in manifest.counts.reasons:
@@ -99,7 +99,7 @@ def _texts(folder: Path, rows: pl.DataFrame) -> dict[tuple[str, int], str]:
             mine = (
                 pl.scan_parquet(path)
                 .join(rows.lazy().select("source", "line"), on=["source", "line"], how="semi")
-                .collect()
+                .collect(engine="streaming")
             )
             for record in mine.iter_rows(named=True):
                 found[record["source"], record["line"]] = _said(record)

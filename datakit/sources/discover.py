@@ -196,8 +196,9 @@ def _folder(folder: Path, faults: list[InputError], notice: Notice) -> list[_Fou
     _tell_passed(str(folder), passed, notice)
     if not found and len(faults) == before:
         what = "a folder named like a file, and empty" if split_suffixes(folder.name)[0] else "an empty folder"
+        what = f"no rows found: {what}"
         if passed:
-            what = f"holds no file that can be read, but {', '.join(passed[:_SHOWN])}"
+            what = f"no rows found: it holds no file that can be read, but {', '.join(passed[:_SHOWN])}"
         faults.append(
             InputError(str(folder), what, f"files of type {_ACCEPTED}", "Put the raw files in, or name another folder")
         )

@@ -65,11 +65,20 @@ def versions(dataset: Path) -> list[Version]:
 
 
 def history(dataset: Path) -> list[dict[str, str]]:
-    """The lines of log.jsonl: time, version, command."""
+    """The lines of log.jsonl: time, version, command. A line that a killed run or a bad disk damaged is left out."""
     log = dataset / LOG
     if not log.is_file():
         return []
-    return [orjson.loads(line) for line in log.read_bytes().split(b"\n") if line.strip()]
+    entries = [_log_entry(line) for line in log.read_bytes().split(b"\n") if line.strip()]
+    return [entry for entry in entries if entry is not None]
+
+
+def _log_entry(line: bytes) -> dict[str, str] | None:
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return entry if isinstance(entry, dict) and {"time", "version"} <= entry.keys() else None
 
 
 def is_dataset(path: Path) -> bool:
@@ -121,7 +130,11 @@ def prepare_output(out: Path) -> Path:
     if out.exists() and not out.is_dir():
         raise OutputError(str(out), "a file stands here", "a folder for the dataset", "Choose another -o")
     if out.is_dir() and not is_dataset(out):
-        strangers = [p.name for p in sorted(out.iterdir()) if not p.name.startswith(_WORK)]
+        # A run that was killed between its version and HEAD leaves a folder without a HEAD: it is ours all the same.
+        ours = {"README.md", LOG} if any(is_version(p) for p in out.iterdir()) else set()
+        strangers = [
+            p.name for p in sorted(out.iterdir()) if not (p.name.startswith(_WORK) or p.name in ours or is_version(p))
+        ]
         if strangers:
             found = (
                 f"a folder that is no dataset (it holds {', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''})"
@@ -157,11 +170,14 @@ def _is_running(process: int) -> bool:
 def commit(parts: Path, dataset: Path, manifest: Manifest, command: Sequence[str]) -> Version:
     """Make the folder of finished parts a version of the dataset, and HEAD its name.
 
-    A version of the same fingerprint that is there already stays as it is.
+    A version of the same fingerprint that is there already stays as it is, unless it is damaged: then it is moved
+    aside, and this one takes its place.
     """
     target = dataset / manifest.version
     with disk_faults(target):
-        if not (target / FILE).is_file():
+        if not _is_whole(target):
+            if target.exists():
+                target.rename(dataset / f".damaged-{manifest.version}-{time.time_ns()}")
             manifest.write(parts)
             parts.rename(target)
         version = Version(target, Manifest.read(target))
@@ -171,6 +187,22 @@ def commit(parts: Path, dataset: Path, manifest: Manifest, command: Sequence[str
         with (dataset / LOG).open("ab") as log:
             log.write(orjson.dumps({**entry, "command": " ".join(command)}) + b"\n")
     return version
+
+
+def is_complete(version: Version) -> bool:
+    """Whether every part is there in its size; a quick look, where `verify` reads every byte."""
+    parts = version.manifest.parts
+    return all(
+        (path := version.path / name).is_file() and path.stat().st_size == part.bytes for name, part in parts.items()
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder is a version none of whose bytes has changed."""
+    try:
+        return is_version(folder) and not verify(Version(folder, Manifest.read(folder)))
+    except DataVerdict:
+        return False
 
 
 def verify(version: Version) -> list[DataVerdict]:
