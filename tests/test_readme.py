@@ -46,6 +46,17 @@ def test_commands_run(name: str, folder: Path) -> None:
             assert done.returncode == 0, f"{part}\n{done.stderr}"
 
 
+def test_shown_output_is_true(folder: Path) -> None:
+    shown = [body for language, body in blocks("README.md") if body.startswith(" in  kept")]
+    words = [sys.executable, "-m", "datakit", "clean", "recipes/sales/raw", "-o", "clean/"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    printed = [line.rstrip() for line in done.stdout.splitlines()]
+    assert shown
+    for body in shown:
+        lines = [line.rstrip() for line in body.splitlines()]
+        assert printed[: len(lines)] == lines
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
 def test_python_blocks_print_what_is_shown(name: str, folder: Path) -> None:
     shown = blocks(name)
