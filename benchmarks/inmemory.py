@@ -18,7 +18,7 @@ import polars as pl
 def find_job(name: str) -> Callable[[pl.Series], object]:
     """The function of datakit that a job measures; only its room is imported."""
     if name == "signatures":
-        from datakit.cleaning.minhash import sign_bands
+        from datakit.kernels.minhash import sign_bands
 
         return sign_bands
     from datakit.cleaning.rules import measure

@@ -11,10 +11,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from datakit.release import VERSION
+
 if TYPE_CHECKING:
     from datakit.cleaning.clean import CleanResult, clean
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = ["CleanResult", "__version__", "clean"]
 

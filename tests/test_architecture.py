@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up; a room may import rooms of lower levels, and its own files.
 LEVELS = [
-    {"errors"},
+    {"errors", "release"},
     {"records", "progress"},
     {"files", "segments", "recipe"},
     {"sources", "engine", "versions"},
     {"formats"},
-    {"report"},
+    {"report", "kernels"},
     {"cleaning"},
     {"cli"},
 ]
@@ -76,6 +76,14 @@ def test_imports_go_one_way() -> None:
         if room != mine and LEVEL[room] >= LEVEL[mine]
     ]
     assert not faults, "\n".join(faults)
+
+
+def test_the_version_is_one() -> None:
+    import tomllib
+
+    import datakit
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == datakit.__version__
 
 
 def test_only_the_command_line_prints_and_exits() -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakit.cleaning import language, lid
-from datakit.cleaning.buffers import to_buffer
+from datakit.cleaning import language
+from datakit.kernels import lid
+from datakit.kernels.buffers import to_buffer
 
 SENTENCES = [
     "The answer is 42",

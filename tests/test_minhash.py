@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakit.cleaning import minhash
-from datakit.cleaning.jaccard import shingle_sets
+from datakit.kernels import minhash
+from datakit.kernels.jaccard import shingle_sets
 
 ODD_TEXTS = [
     "", " ", "\t\n\u3000", "？？？", "！！！", "...", "…", "? !", "😀", "😀😀 👩‍👩‍👧", "ok", "好的",

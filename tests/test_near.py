@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from datakit.cleaning import bands, jaccard, near
-from datakit.cleaning.minhash import EMPTY_KEY, shingles, sign_bands
-from datakit.cleaning.variants import blank, blank_hash
+from datakit.cleaning import near
+from datakit.kernels import bands, jaccard
+from datakit.kernels.minhash import EMPTY_KEY, shingles, sign_bands
+from datakit.kernels.variants import blank, blank_hash
 from datakit.recipe.near import NearSettings
 
 SETTINGS = NearSettings()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakit.cleaning.minhash import sign_bands
-from datakit.cleaning.signing import sign_and_blank
-from datakit.cleaning.variants import blank_hash
+from datakit.kernels.minhash import sign_bands
+from datakit.kernels.signing import sign_and_blank
+from datakit.kernels.variants import blank_hash
 
 ODD = st.text(alphabet="aB 1-,.:/−二三百 中文Ⅷ②½ßİǄｶﾞ٣é\u0301\n🙂_", max_size=24)
 

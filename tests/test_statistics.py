@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datakit.cleaning.buffers import to_buffer
-from datakit.cleaning.characters import CJK, CLASS, LETTER, SPACE, SYMBOL, TERMINAL, WORD
-from datakit.cleaning.lines import LINE_COUNTS, PHRASE_WORDS
-from datakit.cleaning.statistics import CHINESE_STOP_WORDS, COUNTS, ENGLISH_STOP_WORDS, count, hash_word
+from datakit.kernels.buffers import to_buffer
+from datakit.kernels.characters import CJK, CLASS, LETTER, SPACE, SYMBOL, TERMINAL, WORD
+from datakit.kernels.lines import LINE_COUNTS, PHRASE_WORDS
+from datakit.kernels.statistics import CHINESE_STOP_WORDS, COUNTS, ENGLISH_STOP_WORDS, count, hash_word
 
 CJK_ORDERS = {2: 4, 3: 5, 4: 7, 5: 9, 6: 11, 7: 13, 8: 14, 9: 16, 10: 18}
 
@@ -345,7 +345,7 @@ def test_a_text_about_wrecks_quotes_them():
 def test_a_text_of_too_many_units_is_counted_whole_and_compared_in_part(monkeypatch):
     text = "one two\n\nthree four " * 50
     (whole,) = counted([text])
-    monkeypatch.setattr("datakit.cleaning.statistics.MAX_UNITS", 8)
+    monkeypatch.setattr("datakit.kernels.statistics.MAX_UNITS", 8)
     (part,) = counted([text])
     assert part["units"] == whole["units"] == 200
     assert part["lines"] == whole["lines"]

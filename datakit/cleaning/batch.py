@@ -16,8 +16,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from datakit.cleaning import language, normalise, pii, rules
-from datakit.cleaning.minhash import EMPTY_KEY
-from datakit.cleaning.signing import sign_and_blank
 from datakit.cleaning.textfile import write_texts
 from datakit.cleaning.views import (
     answer_texts,
@@ -28,6 +26,8 @@ from datakit.cleaning.views import (
     written_hashes,
 )
 from datakit.formats.read import parse
+from datakit.kernels.minhash import EMPTY_KEY
+from datakit.kernels.signing import sign_and_blank
 from datakit.recipe.recipe import Recipe
 from datakit.records import KINDS, Kind
 from datakit.segments import to_segments, with_texts

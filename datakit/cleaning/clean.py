@@ -22,21 +22,21 @@ from typing import Any
 import orjson
 import polars as pl
 
-from datakit import __version__
 from datakit.cleaning import rules, vault
 from datakit.cleaning.batch import BatchSummary, clean_batch
 from datakit.cleaning.duplicates import Duplicates, find_duplicates
-from datakit.cleaning.jit import is_prepared
 from datakit.cleaning.ledger import Group, count, fingerprint, gather, write_group
 from datakit.engine.local import available_cores, run_in_order
 from datakit.errors import DataVerdict, InputError, NoRows, OutputError
 from datakit.files import checksum, disk_faults
 from datakit.formats.columns import column_report
+from datakit.kernels.jit import is_prepared
 from datakit.progress import Progress, Silent
 from datakit.recipe.clean import effective_values
 from datakit.recipe.load import load_recipe, recipe_from
 from datakit.recipe.recipe import Recipe
 from datakit.records import KINDS, SCHEMAS
+from datakit.release import VERSION
 from datakit.report.page import report_page
 from datakit.sources.blocks import Block, read_blocks
 from datakit.sources.discover import SourceFile, discover
@@ -216,7 +216,7 @@ def _unchanged(dataset: Path, inputs: Sequence[Input], settings: str) -> Version
 
 def libraries() -> dict[str, str]:
     """Name to version of everything that has a hand in the result."""
-    ours = {"datakit": __version__, "python": platform.python_version()}
+    ours = {"datakit": VERSION, "python": platform.python_version()}
     return {**ours, **{name: library_version(name) for name in _LIBRARIES}}
 
 

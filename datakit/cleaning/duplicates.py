@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.exact import find_exact_duplicates
-from datakit.cleaning.jaccard import Verifier
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
 from datakit.cleaning.textfile import read_texts
+from datakit.kernels.jaccard import Verifier
 from datakit.progress import Progress
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings

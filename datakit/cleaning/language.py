@@ -2,7 +2,7 @@
 
 Chinese, Japanese and Korean are told by their characters, which is surer on short texts than any model and costs
 nothing. For the rest the model sees at most `SAMPLE` characters, without URLs and code. The model is shipped
-(datakit/cleaning/data, CC-BY-SA-3.0, see NOTICE there) and loaded once a process, at the first text that needs it.
+(datakit/kernels/data, CC-BY-SA-3.0, see NOTICE there) and loaded once a process, at the first text that needs it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import TextBuffer, to_buffer
-from datakit.cleaning.jit import inner, kernel
-from datakit.cleaning.lid import MODEL, classify, load
+from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.jit import inner, kernel
+from datakit.kernels.lid import MODEL, classify, load
 from datakit.recipe.language import Language
 
 __all__ = ["MODEL", "SAMPLE", "UNDETERMINED", "detect", "judge"]

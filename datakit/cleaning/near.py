@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.bands import band_pairs, contains, shared_keys, unpack
-from datakit.cleaning.jaccard import Fetch, Verifier
-from datakit.cleaning.jit import kernel
-from datakit.cleaning.minhash import EMPTY_KEY
+from datakit.kernels.bands import band_pairs, contains, shared_keys, unpack
+from datakit.kernels.jaccard import Fetch, Verifier
+from datakit.kernels.jit import kernel
+from datakit.kernels.minhash import EMPTY_KEY
 from datakit.recipe.near import NearSettings
 
 Apart = Callable[[NDArray[np.int64]], NDArray[np.bool_]]

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import to_buffer
-from datakit.cleaning.repetition import CJK_PER_WORD
-from datakit.cleaning.statistics import COUNTS, count
+from datakit.kernels.buffers import to_buffer
+from datakit.kernels.repetition import CJK_PER_WORD
+from datakit.kernels.statistics import COUNTS, count
 from datakit.recipe.rules import KindRules, LanguageRules, Limit, RulesSettings
 
 Kind = Literal["text", "messages", "preference", "unpaired", "prompt"]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import to_buffer
+from datakit.kernels.buffers import to_buffer
 
 
 def write_texts(path: Path, texts: pl.Series) -> None:

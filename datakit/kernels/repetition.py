@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.jit import inner
+from datakit.kernels.jit import inner
 
 CJK_PER_WORD: Final = 1.8
 """Chinese characters a word: jieba 0.42.1 cuts the replies of alpaca_zh_demo (55,970 Han characters) into words

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import TextBuffer, to_buffer
-from datakit.cleaning.characters import CLASS, FOLD
-from datakit.cleaning.jit import inner, kernel
-from datakit.cleaning.minhash import EMPTY_KEY, fold_rows, plain_tables, shingle_hashes
+from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.characters import CLASS, FOLD
+from datakit.kernels.jit import inner, kernel
+from datakit.kernels.minhash import EMPTY_KEY, fold_rows, plain_tables, shingle_hashes
 
 Fetch = Callable[[NDArray[np.int64]], pl.Series]
 """Gives the texts of the asked rows; it is called with sorted, distinct row numbers, at most FETCH_ROWS of them."""

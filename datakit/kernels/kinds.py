@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.characters import CLASS
+from datakit.kernels.characters import CLASS
 
 DAMAGED: Final = 1 << 8  #: stands for nothing: U+FFFD, private use, noncharacters, C1 controls, empty planes; with
 #: WORD, a Chinese character of those that broken encodings leave (WRECKS)

@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import TextBuffer, to_buffer
-from datakit.cleaning.characters import CJK, CLASS
-from datakit.cleaning.jit import inner, kernel
-from datakit.cleaning.minhash import (
+from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.characters import CJK, CLASS
+from datakit.kernels.jit import inner, kernel
+from datakit.kernels.minhash import (
     EMPTY_KEY,
     NEEDS_PYTHON,
     band_keys,
@@ -30,7 +30,7 @@ from datakit.cleaning.minhash import (
     premix,
     width_of,
 )
-from datakit.cleaning.variants import (
+from datakit.kernels.variants import (
     BLANK,
     IS_CJK,
     IS_COMPLEX,

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.characters import SPACE, SYMBOL, WORD
-from datakit.cleaning.jit import inner
-from datakit.cleaning.kinds import ASIDE, DAMAGED, ENCODING, SYNTAX, URL_END
+from datakit.kernels.characters import SPACE, SYMBOL, WORD
+from datakit.kernels.jit import inner
+from datakit.kernels.kinds import ASIDE, DAMAGED, ENCODING, SYNTAX, URL_END
 
 NOISE_COUNTS: Final = (
     "newlines", "hashes", "braces", "ellipses", "damaged", "half_symbols", "symbol_base", "longest_run",

@@ -23,10 +23,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import TextBuffer, to_buffer
-from datakit.cleaning.characters import CJK, CLASS, COMPLEX, DIGIT, FOLD, WORD
-from datakit.cleaning.jit import inner, kernel
-from datakit.cleaning.minhash import decode, fold, width_of
+from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.characters import CJK, CLASS, COMPLEX, DIGIT, FOLD, WORD
+from datakit.kernels.jit import inner, kernel
+from datakit.kernels.minhash import decode, fold, width_of
 
 NUMERALS: Final = "〇零一二三四五六七八九十百千万亿两"
 SEPARATORS: Final = ".,:/-"

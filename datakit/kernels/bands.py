@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.jit import kernel
-from datakit.cleaning.minhash import EMPTY_KEY
+from datakit.kernels.jit import kernel
+from datakit.kernels.minhash import EMPTY_KEY
 
 SMALL: Final = 16
 """Rows in a bucket up to which all its pairs are listed."""

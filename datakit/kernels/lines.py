@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.characters import SPACE, TERMINAL
-from datakit.cleaning.jit import inner
-from datakit.cleaning.kinds import CLOSER, FULL_STOP, STOP
-from datakit.cleaning.repetition import Table, Units, count_duplicates
+from datakit.kernels.characters import SPACE, TERMINAL
+from datakit.kernels.jit import inner
+from datakit.kernels.kinds import CLOSER, FULL_STOP, STOP
+from datakit.kernels.repetition import Table, Units, count_duplicates
 
 LINE_COUNTS: Final = (
     "lines", "paragraphs", "bullet_lines", "ellipsis_lines", "terminal_lines", "short_lines", "javascript_lines",

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.jit import inner, kernel
+from datakit.kernels.jit import inner, kernel
 
 MODEL: Final = Path(__file__).parent / "data" / "lid.176.ftz"
 

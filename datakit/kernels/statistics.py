@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import TextBuffer
-from datakit.cleaning.characters import CJK, LETTER, SPACE, WORD
-from datakit.cleaning.jit import inner, kernel
-from datakit.cleaning.kinds import KINDS
-from datakit.cleaning.lines import LINE_COUNTS, PHRASE_WORDS, Lines, count_lines
-from datakit.cleaning.noise import NOISE_COUNTS, count_noise
-from datakit.cleaning.repetition import WORD_ORDERS, Table, Units, Walk, extend_prefix, score_grams
+from datakit.kernels.buffers import TextBuffer
+from datakit.kernels.characters import CJK, LETTER, SPACE, WORD
+from datakit.kernels.jit import inner, kernel
+from datakit.kernels.kinds import KINDS
+from datakit.kernels.lines import LINE_COUNTS, PHRASE_WORDS, Lines, count_lines
+from datakit.kernels.noise import NOISE_COUNTS, count_noise
+from datakit.kernels.repetition import WORD_ORDERS, Table, Units, Walk, extend_prefix, score_grams
 
 ENGLISH_STOP_WORDS: Final = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher's (Rae et al. 2021, section A1.1)."""

@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.buffers import TextBuffer, to_buffer
-from datakit.cleaning.characters import CJK, CLASS, COMPLEX, FOLD, SPACE, WORD
-from datakit.cleaning.jit import inner, kernel
+from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.characters import CJK, CLASS, COMPLEX, FOLD, SPACE, WORD
+from datakit.kernels.jit import inner, kernel
 from datakit.recipe.near import PERMUTATIONS
 
 WIDTH: Final = 5
