@@ -134,3 +134,15 @@ def test_ctrl_c_leaves_nothing_half_written(raw: Path) -> None:
     assert process.returncode == 130, said
     assert b"interrupted" in said and b"Traceback" not in said
     assert list((raw / "clean").iterdir()) == []
+
+
+def test_short_texts_are_told_why_they_go(raw: Path) -> None:
+    (raw / "raw" / "rows.jsonl").write_text(
+        "".join(f'{{"text": "{word}"}}\n' for word in ("好的", "谢谢", "明天见")), encoding="utf-8"
+    )
+    done = datakit("clean", "raw", "-o", "clean", cwd=raw)
+    assert done.returncode == 1 and "clean.rules.text.gopher_words=false" in done.stderr
+    kept = datakit("clean", "raw", "-o", "clean", "--set", "clean.rules.text=false", cwd=raw)
+    assert kept.returncode == 2  # a table is no switch
+    loose = datakit("clean", "raw", "-o", "clean", "--set", 'clean.steps=["exact", "near"]', "--json", cwd=raw)
+    assert orjson.loads(loose.stdout)["rows"]["kept"] == 3

@@ -29,7 +29,7 @@ def test_all_faults_at_once_with_path_and_nearest_name(tmp_path: Path) -> None:
     assert "4 faults" in words and str(path) in words
     assert "clean.langauges: unknown key" in words and "Did you mean 'languages'?" in words
     assert "clean.near.treshold" in words and "Did you mean 'threshold'?" in words
-    assert "clean.near.bands: 'many'" in words
+    assert "clean.near.bands: found 'many'; expected a whole number" in words
     assert "claen: unknown key" in words and "Did you mean 'clean'?" in words
 
 
@@ -45,7 +45,7 @@ def test_overrides_are_toml_or_bare_words() -> None:
     [
         ("clean.near", "no '='"),
         ("clean.near.treshold=1", "Did you mean 'threshold'?"),
-        ("clean.near.threshold.x=1", "valid number"),
+        ("clean.near.threshold.x=1", "expected a number"),
     ],
 )
 def test_a_bad_override_is_named(text: str, words: str) -> None:

@@ -82,6 +82,7 @@ def clean(
     with Bar(quiet=as_json) as bar:
         result = run(paths, target, plan, workers=workers, progress=bar, command=["datakit", *sys.argv[1:]])
     _tell_rejected(result)
+    _tell_short_texts(result)
     _show(result, as_json)
     if not result.rows["kept"] + result.rows["edited"]:
         typer.echo(f"datakit: no row was kept; {result.path / 'ledger.parquet'} says why, row by row", err=True)
@@ -101,6 +102,17 @@ def _tell_rejected(result: CleanResult) -> None:
         typer.echo(f"rejected: {row['source']}:{row['line']}: {row['reason']}: {row['detail']}", err=True)
     path = result.path / "dropped" / "rejected.parquet"
     typer.echo(f"{count:,} rows could not be read; mend them in their files, or see all in {path}", err=True)
+
+
+def _tell_short_texts(result: CleanResult) -> None:
+    """Say why most rows are gone where texts are short: the rules for text are those of web pages."""
+    short = result.reasons.get("gopher_words", 0)
+    if 2 * short > result.rows["in"] and not result.unchanged:
+        typer.echo(
+            f"{short:,} texts have fewer than 50 words and are held to the rules of web pages; for replies, give them "
+            "as dialogues, or add --set clean.rules.text.gopher_words=false",
+            err=True,
+        )
 
 
 def _show(result: CleanResult, as_json: bool) -> None:

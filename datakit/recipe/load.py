@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -89,9 +89,26 @@ def _faults(where: str, error: ValidationError, tables: Mapping[str, Any]) -> It
             near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
             cure = f"Did you mean '{near[0]}'?" if near else ""
             yield RecipeError(place, "unknown key", f"one of {', '.join(names)}" if names else "no such key", cure)
+        elif finding["type"] in _EXPECTED:
+            yield RecipeError(place, f"found {_shown(finding.get('input'))}", _EXPECTED[finding["type"]])
         else:
             message = finding["msg"].removeprefix("Value error, ")
             yield RecipeError(place, f"{_shown(finding.get('input'))}: {message[:1].lower()}{message[1:]}")
+
+
+# What the words of pydantic mean in a TOML file.
+_EXPECTED: Final = {
+    "tuple_type": 'a list, e.g. ["zh", "en"]',
+    "model_type": "a table",
+    "mapping_type": "a table",
+    "string_type": "a text in quotes",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_type": "a whole number",
+}
 
 
 def _shown(value: Any) -> str:
