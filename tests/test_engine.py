@@ -11,15 +11,16 @@ import datakit
 
 PARENT = """
 import os, time
-from datakit.engine.local import run_in_order
+from datakit.engine.local import Workers
 
 def process(_):
     return os.getpid()
 
 if __name__ == "__main__":
-    for worker in run_in_order(process, range(100), 2):
-        print(worker, flush=True)
-        time.sleep(0.2)
+    with Workers(2) as workers:
+        for worker in workers.run_in_order(process, range(100)):
+            print(worker, flush=True)
+            time.sleep(0.2)
 """
 
 

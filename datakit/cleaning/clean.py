@@ -26,7 +26,7 @@ from datakit.cleaning import rules, vault
 from datakit.cleaning.batch import BatchSummary, clean_batch
 from datakit.cleaning.duplicates import Duplicates, find_duplicates
 from datakit.cleaning.ledger import Group, count, fingerprint, gather, write_group
-from datakit.engine.local import available_cores, run_in_order
+from datakit.engine.local import Workers, available_cores
 from datakit.errors import DataVerdict, InputError, NoRows, OutputError
 from datakit.files import checksum, disk_faults
 from datakit.formats.columns import column_report
@@ -138,8 +138,9 @@ def clean(
     work = prepare_output(dataset)
     try:
         with disk_faults(work):
-            job = _Job(plan, files, work, workers or _workers(files, plan.clean.memory_mb), listener)
-            final = job.run()
+            with Workers(workers or _workers(files, plan.clean.memory_mb), [clean_batch.__module__]) as pool:
+                job = _Job(plan, files, work, pool, listener)
+                final = job.run()
             manifest = job.manifest(final, sums, settings, parents=_parents(inputs))
             (final / "README.md").write_text(version_card(manifest), encoding="utf-8")
             (final / "report.html").write_text(report_page(manifest, final), encoding="utf-8")
@@ -235,7 +236,7 @@ class _Job:
     """The passes of one run, and what they hand on."""
 
     def __init__(
-        self, recipe: Recipe, files: Sequence[SourceFile], work: Path, workers: int, progress: Progress
+        self, recipe: Recipe, files: Sequence[SourceFile], work: Path, workers: Workers, progress: Progress
     ) -> None:
         self.recipe, self.files, self.work, self.workers, self.progress = recipe, files, work, workers, progress
         self.read = 0
@@ -251,7 +252,7 @@ class _Job:
             self.work, [batch.rows for batch in self.batches], self.recipe.clean, self.progress
         )
         groups = self._groups(self.duplicates)
-        for done, _ in enumerate(run_in_order(write_group, groups, min(self.workers, len(groups))), 1):
+        for done, _ in enumerate(self.workers.run_in_order(write_group, groups), 1):
             self.progress.advance("writing", done, len(groups), "parts")
         final = self.work / "version"
         gather(self.work, final, len(groups))
@@ -261,7 +262,7 @@ class _Job:
 
     def _first_pass(self) -> list[BatchSummary]:
         step = partial(_numbered, recipe=self.recipe, work=self.work)
-        return list(run_in_order(step, enumerate(self._blocks()), self.workers))
+        return list(self.workers.run_in_order(step, enumerate(self._blocks())))
 
     def _tell_unknown_columns(self) -> None:
         """Say which files' columns fit nothing, with a mapping to paste; an error where no file's do.
@@ -287,7 +288,9 @@ class _Job:
 
     def _blocks(self) -> Iterator[Block]:
         total, done = sum(file.bytes for file in self.files), 0
-        size = min(_BLOCK, max(_BLOCK >> 3, (self.recipe.clean.memory_mb << 20) // (_BLOCK_MEMORY * self.workers)))
+        size = min(
+            _BLOCK, max(_BLOCK >> 3, (self.recipe.clean.memory_mb << 20) // (_BLOCK_MEMORY * self.workers.count))
+        )
         for file in self.files:
             largest = int(self.recipe.clean.max_row_mb * 1e6)
             behind = done

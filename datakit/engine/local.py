@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import TypeVar
 
@@ -24,30 +25,49 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_in_order(function: Callable[[T], R], inputs: Iterable[T], workers: int) -> Iterator[R]:
-    """The results of `function` over `inputs`, in their order.
+class Workers:
+    """Worker processes for the time of a with-statement; none with a count of 1, where all runs in this process.
 
-    With one worker everything runs in this process. With more, at most two inputs a worker wait or run at any
-    time, so that a fast reader cannot fill the memory.
-
-    Raises:
-        Surroundings: a worker was killed (out of memory, mostly).
+    Args:
+        count: processes.
+        preload: modules that every worker will need; they are imported once, and workers start with them.
     """
-    if workers <= 1:
-        yield from map(function, inputs)
-        return
-    # Threads of polars and numba do not survive a fork; each worker is a fresh interpreter with one thread of its own.
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_live_and_die_by_the_parent
-        ) as pool,
-    ):
+
+    def __init__(self, count: int, preload: Sequence[str] = ()) -> None:
+        self.count = max(1, count)
+        self._preload = list(preload)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        if self.count > 1:
+            self._pool = ProcessPoolExecutor(
+                self.count, mp_context=_context(self._preload), initializer=_live_and_die_by_the_parent
+            )
+            with _one_thread_each():
+                for _ in range(self.count):
+                    self._pool.submit(_nothing)  # starts the processes now, beside whatever comes before the work
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+
+    def run_in_order(self, function: Callable[[T], R], inputs: Iterable[T]) -> Iterator[R]:
+        """The results of `function` over `inputs`, in their order.
+
+        At most two inputs a worker wait or run at any time, so that a fast reader cannot fill the memory.
+
+        Raises:
+            Surroundings: a worker was killed (out of memory, mostly).
+        """
+        if self._pool is None:
+            yield from map(function, inputs)
+            return
         waiting: deque[Future[R]] = deque()
         try:
             for value in inputs:
-                waiting.append(pool.submit(function, value))
-                if len(waiting) >= 2 * workers:
+                waiting.append(self._pool.submit(function, value))
+                if len(waiting) >= 2 * self.count:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -57,9 +77,23 @@ def run_in_order(function: Callable[[T], R], inputs: Iterable[T], workers: int) 
                 "killed by the system",
                 cure="Most often memory ran out: run again with fewer --workers",
             ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+
+def _context(preload: list[str]) -> BaseContext:
+    """How processes start.
+
+    Threads of polars do not survive a fork of this process. A server that has only imported the modules has none, and
+    its forks start with the modules at hand. Where there is no such server, each worker imports anew.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(preload)
+    return context
+
+
+def _nothing() -> None:
+    """What a process is started with."""
 
 
 def _live_and_die_by_the_parent() -> None:
