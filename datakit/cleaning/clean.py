@@ -138,9 +138,8 @@ def clean(
     work = prepare_output(dataset)
     try:
         with disk_faults(work):
-            with Workers(workers or _workers(files, plan.clean.memory_mb), [clean_batch.__module__]) as pool:
-                job = _Job(plan, files, work, pool, listener)
-                final = job.run()
+            job = _Job(plan, files, work, workers or _workers(files, plan.clean.memory_mb), listener)
+            final = job.run()
             manifest = job.manifest(final, sums, settings, parents=_parents(inputs))
             (final / "README.md").write_text(version_card(manifest), encoding="utf-8")
             (final / "report.html").write_text(report_page(manifest, final), encoding="utf-8")
@@ -236,7 +235,7 @@ class _Job:
     """The passes of one run, and what they hand on."""
 
     def __init__(
-        self, recipe: Recipe, files: Sequence[SourceFile], work: Path, workers: Workers, progress: Progress
+        self, recipe: Recipe, files: Sequence[SourceFile], work: Path, workers: int, progress: Progress
     ) -> None:
         self.recipe, self.files, self.work, self.workers, self.progress = recipe, files, work, workers, progress
         self.read = 0
@@ -252,8 +251,9 @@ class _Job:
             self.work, [batch.rows for batch in self.batches], self.recipe.clean, self.progress
         )
         groups = self._groups(self.duplicates)
-        for done, _ in enumerate(self.workers.run_in_order(write_group, groups), 1):
-            self.progress.advance("writing", done, len(groups), "parts")
+        with self._pool() as pool:
+            for done, _ in enumerate(pool.run_in_order(write_group, groups), 1):
+                self.progress.advance("writing", done, len(groups), "parts")
         final = self.work / "version"
         gather(self.work, final, len(groups))
         self.duplicates.pairs.write_parquet(final / "pairs.parquet", compression="zstd")
@@ -262,7 +262,12 @@ class _Job:
 
     def _first_pass(self) -> list[BatchSummary]:
         step = partial(_numbered, recipe=self.recipe, work=self.work)
-        return list(self.workers.run_in_order(step, enumerate(self._blocks())))
+        with self._pool() as pool:
+            return list(pool.run_in_order(step, enumerate(self._blocks())))
+
+    def _pool(self) -> Workers:
+        """Workers for one pass: what they have taken of the memory is free for the next."""
+        return Workers(self.workers, [clean_batch.__module__])
 
     def _tell_unknown_columns(self) -> None:
         """Say which files' columns fit nothing, with a mapping to paste; an error where no file's do.
@@ -288,9 +293,7 @@ class _Job:
 
     def _blocks(self) -> Iterator[Block]:
         total, done = sum(file.bytes for file in self.files), 0
-        size = min(
-            _BLOCK, max(_BLOCK >> 3, (self.recipe.clean.memory_mb << 20) // (_BLOCK_MEMORY * self.workers.count))
-        )
+        size = min(_BLOCK, max(_BLOCK >> 3, (self.recipe.clean.memory_mb << 20) // (_BLOCK_MEMORY * self.workers)))
         for file in self.files:
             largest = int(self.recipe.clean.max_row_mb * 1e6)
             behind = done

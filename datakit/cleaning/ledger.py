@@ -33,6 +33,8 @@ LEDGER: Final = pl.Schema(
     }
 )
 
+_ROWS: Final = 1 << 16  # rows that are held while a file of the whole version is written
+
 DECISIONS: Final = ("kept", "edited", "dropped", "rejected")
 
 
@@ -111,9 +113,9 @@ def gather(work: Path, final: Path, groups: int) -> None:
     for folder in ("data", "dropped"):
         (final / folder).mkdir(parents=True)
     ledgers = [pl.scan_ipc(batch_file(work, "final-ledger", number)) for number in range(groups)]
-    pl.concat(ledgers).drop("written").sink_parquet(final / "ledger.parquet", compression="zstd")
+    pl.concat(ledgers).drop("written").sink_parquet(final / "ledger.parquet", compression="zstd", row_group_size=_ROWS)
     scores = [pl.scan_ipc(batch_file(work, "final-scores", number)) for number in range(groups)]
-    pl.concat(scores, how="diagonal").sink_parquet(final / "scores.parquet", compression="zstd")
+    pl.concat(scores, how="diagonal").sink_parquet(final / "scores.parquet", compression="zstd", row_group_size=_ROWS)
     _sink(
         sorted(work.glob("edits-*.arrow")),
         final / "edits.parquet",
