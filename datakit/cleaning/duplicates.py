@@ -159,7 +159,7 @@ def _comparable_dates(
 
 def _components(edges: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
     """The smallest row that each row is connected to, itself where it has no edge."""
-    label = np.arange(rows, dtype=np.int64)
+    label: NDArray[np.int64] = np.arange(rows, dtype=np.int64)
     while edges.size:
         low = np.minimum(label[edges[:, 0]], label[edges[:, 1]])
         before = label.copy()

@@ -164,7 +164,7 @@ class _Search:
     ) -> None:
         self.rows = rows
         self.blanks = blanks
-        self.kept = np.ones(rows.size, dtype=np.bool_)
+        self.kept: NDArray[np.bool_] = np.ones(rows.size, dtype=np.bool_)
         self.behind = np.zeros(rows.size, dtype=np.bool_)  # was not kept while some band was read
         self.seen = np.zeros(0, dtype=np.uint64)
         self.recorded: list[_Scored] = []
@@ -241,7 +241,7 @@ def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _grouped(bands: Iterable[NDArray[np.uint64]], depth: int) -> Iterator[NDArray[np.uint64]]:
     """Keys over each `depth` bands in a row: rows that share one are likely to be very similar."""
-    keys = np.zeros(0, dtype=np.uint64)
+    keys: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
     for number, column in enumerate(bands):
         if number % depth == 0:
             keys = column.copy()
