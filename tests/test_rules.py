@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from datakit.cleaning.rules import KINDS, LANGUAGES, REASONS, RULES, effective_rules, judge, measure
+from datakit.cleaning.rules import LANGUAGES, REASONS, RULES, effective_rules, judge, measure
 from datakit.recipe.rules import LanguageRules, RulesSettings
+from datakit.records import KINDS
 
 SHIPPED = RulesSettings()
 ANSWERS = ("messages", "preference", "unpaired", "prompt")

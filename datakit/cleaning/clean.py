@@ -54,9 +54,9 @@ from datakit.versions.store import (
 
 _BLOCK = 8 << 20  # bytes of input a batch, at most: large enough for polars to pay off
 _BLOCK_MEMORY = 50  # what a batch takes at its peak, in times its bytes, twice over as two wait for each worker
-_WORKER_MEMORY = 300  # MB that a worker takes with small batches: polars, numba and fastText loaded
+_WORKER_MEMORY = 300  # MB that a worker takes with small batches: polars, numba and the kernels loaded
 _GROUP = 96 << 20  # bytes of records that are written together
-_LIBRARIES = ("polars", "numpy", "numba", "fasttext-community", "ftfy", "orjson")
+_LIBRARIES = ("polars", "numpy", "numba", "ftfy", "orjson")
 
 
 @dataclass(frozen=True)

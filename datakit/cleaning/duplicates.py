@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.exact import find_exact_duplicates
+from datakit.cleaning.ledger import FATE
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
 from datakit.cleaning.textfile import read_texts
 from datakit.kernels.jaccard import Verifier
@@ -25,20 +26,7 @@ from datakit.progress import Progress
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings
 
-FOUND: Final = pl.Schema(
-    {
-        "batch": pl.Int64(),
-        "place": pl.UInt32(),
-        "stage": pl.String(),
-        "reason": pl.String(),
-        "value": pl.Float64(),
-        "threshold": pl.Float64(),
-        "twin": pl.String(),
-        "twin_source": pl.String(),
-        "twin_line": pl.Int64(),
-        "similarity": pl.Float64(),
-    }
-)
+FOUND: Final = pl.Schema({"batch": pl.Int64(), "place": pl.UInt32(), **FATE})
 """A duplicate: where its row stands (batch and place in it), and its columns of the ledger."""
 
 _KEY: Final = ["id", "source", "line"]

@@ -16,12 +16,8 @@ import polars as pl
 from datakit.cleaning.batch import batch_file
 from datakit.records import KINDS, SCHEMAS
 
-LEDGER: Final = pl.Schema(
+FATE: Final = pl.Schema(
     {
-        "source": pl.String(),
-        "line": pl.Int64(),
-        "id": pl.String(),
-        "decision": pl.String(),
         "stage": pl.String(),
         "reason": pl.String(),
         "value": pl.Float64(),
@@ -31,6 +27,11 @@ LEDGER: Final = pl.Schema(
         "twin_line": pl.Int64(),
         "similarity": pl.Float64(),
     }
+)
+"""Why a row is dropped or rejected: the part of the ledger that duplicates fill in late."""
+
+LEDGER: Final = pl.Schema(
+    {"source": pl.String(), "line": pl.Int64(), "id": pl.String(), "decision": pl.String(), **FATE}
 )
 
 _ROWS: Final = 1 << 16  # rows that are held while a file of the whole version is written
@@ -42,7 +43,7 @@ DECISIONS: Final = ("kept", "edited", "dropped", "rejected")
 class Group:
     """Batches that are written together: their numbers, and the duplicates among their rows.
 
-    duplicates: columns batch, place (position in the batch's index) and the ledger columns from stage on.
+    duplicates: columns batch, place (position in the batch's index) and those of FATE.
     """
 
     number: int

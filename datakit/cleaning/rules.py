@@ -21,9 +21,7 @@ from datakit.kernels.repetition import CJK_PER_WORD
 from datakit.kernels.statistics import COUNTS, count
 from datakit.recipe.rules import KindRules, LanguageRules, Limit, RulesSettings
 
-Kind = Literal["text", "messages", "preference", "unpaired", "prompt"]
 Language = Literal["en", "zh", "other"]
-KINDS: Final[tuple[Kind, ...]] = ("text", "messages", "preference", "unpaired", "prompt")
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh", "other")
 
 CHINESE: Final = ("zh", "yue", "wuu")
