@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datakit.kernels import minhash
+from datakit.kernels.buffers import to_buffer
 from datakit.kernels.jaccard import shingle_sets
 
 ODD_TEXTS = [
@@ -85,7 +86,7 @@ def test_signatures_are_those_of_datasketch_on_a_thousand_texts() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), min_size=1, max_size=8))
 def test_kernel_hashes_are_those_of_python_on_any_text(texts: list[str]) -> None:
-    hashes, bounds = shingle_sets(pl.Series(texts))
+    hashes, bounds = shingle_sets(to_buffer(pl.Series(texts)))
     for text, (start, stop) in zip(texts, bounds, strict=True):
         wanted = sorted({minhash.hash64(shingle) for shingle in minhash.shingles(text)})
         assert hashes[start:stop].tolist() == wanted
@@ -95,7 +96,7 @@ def test_kernel_hashes_are_those_of_python_on_any_text(texts: list[str]) -> None
 def test_kernel_hashes_are_those_of_python_on_every_character() -> None:
     # Each character between letters, and after a base letter, so that what joins its neighbours shows.
     texts = [f"a{chr(code)}b {chr(code)} か{chr(code)}" for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-    hashes, bounds = shingle_sets(pl.Series(texts))
+    hashes, bounds = shingle_sets(to_buffer(pl.Series(texts)))
     wrong = []
     for text, (start, stop) in zip(texts, bounds, strict=True):
         if hashes[start:stop].tolist() != sorted({minhash.hash64(shingle) for shingle in minhash.shingles(text)}):

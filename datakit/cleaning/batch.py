@@ -19,6 +19,7 @@ from datakit.cleaning import language, normalise, pii, rules
 from datakit.cleaning.textfile import write_texts
 from datakit.cleaning.views import (
     answer_texts,
+    bare_texts,
     content_hashes,
     keeper_keys,
     rejected_texts,
@@ -26,6 +27,7 @@ from datakit.cleaning.views import (
     written_hashes,
 )
 from datakit.formats.read import parse
+from datakit.kernels.buffers import TextBuffer, empty_texts, gather_texts, join_buffers, to_buffer
 from datakit.kernels.minhash import EMPTY_KEY
 from datakit.kernels.signing import sign_and_blank
 from datakit.recipe.recipe import Recipe
@@ -84,7 +86,7 @@ class _KindResult:
     scores: pl.DataFrame
     edits: pl.DataFrame
     found: pl.DataFrame
-    texts: pl.DataFrame
+    texts: dict[str, TextBuffer]
     bands: NDArray[np.uint64]
 
 
@@ -125,17 +127,18 @@ def clean_batch(block: Block, recipe: Recipe, work: Path, number: int) -> BatchS
 def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], width: int) -> None:
     """Write the files whose rows follow the index: texts, scores and bands; edits carry their key."""
     blank = order.size - sum(result.index.height for result in results.values())
-    nothing = pl.DataFrame(schema={"text": pl.String, "language": pl.String}).clear(blank)
-    scores = pl.concat([*(r.scores for r in results.values()), nothing.select("language")], how="diagonal")
+    nothing = pl.DataFrame(schema={"language": pl.String}).clear(blank)
+    scores = pl.concat([*(r.scores for r in results.values()), nothing], how="diagonal")
     scores[order].write_ipc(batch_file(work, "scores", number))
     if results:
         edits = pl.concat([result.edits for result in results.values()])
         edits.write_ipc(batch_file(work, "edits", number))
     if width:
-        texts = pl.concat([*(r.texts for r in results.values()), nothing.select("text")], how="diagonal")[order]
-        for column in texts.get_columns():
-            if column.null_count() < len(column):
-                write_texts(batch_file(work, column.name, number, "bin"), column)
+        for name in sorted({name for result in results.values() for name in result.texts}):
+            parts = [r.texts.get(name) or empty_texts(r.index.height) for r in results.values()]
+            texts = join_buffers([*parts, empty_texts(blank)] if blank else parts)
+            in_place = (order == np.arange(order.size)).all()
+            write_texts(batch_file(work, name, number, "bin"), texts if in_place else gather_texts(texts, order))
         bands = np.concatenate([*(r.bands for r in results.values()), np.zeros((blank, width), dtype=np.uint64)])
         # One band after the other, so that a band of all rows is read without the rest.
         np.save(batch_file(work, "bands", number, "npy"), np.ascontiguousarray(bands[order].T))
@@ -157,7 +160,8 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
 
     whole = frame["text"] if kind == "text" else whole_texts(segments, rows)
     answers = whole if kind == "text" else answer_texts(segments, kind, rows)
-    scores, drops = _judged(frame, segments, kind, whole, answers, recipe)
+    said = _said(segments, kind, whole, answers)
+    scores, drops = _judged(frame, kind, whole, answers, said, recipe)
     if settings.pii.mode == "drop" and not found.is_empty():
         hits = found.group_by("row").agg(pl.col("count").sum().cast(pl.Float64).alias("value"))
         drops.insert(1, hits.with_columns(stage=pl.lit("pii"), reason=pl.lit("pii"), threshold=pl.lit(0.0)))
@@ -166,12 +170,13 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
     )
 
     keys = frame.select("source", "line", "id", pl.lit(kind).alias("kind")).with_row_index("row")
-    exact = content_hashes(frame, segments, kind)
-    blank, bands = _signed(whole, kind, recipe)
+    bare = bare_texts(whole)
+    exact = content_hashes(frame, segments, kind, bare)
+    blank, bands = _signed(said["text"], kind, recipe)
     index = keys.join(verdicts, on="row", how="left", maintain_order="left").with_columns(
         edited.alias("edited"),
         written_hashes(frame, kind, edited),
-        *keeper_keys(frame, whole).get_columns(),
+        *keeper_keys(frame, bare).get_columns(),
         pl.Series("exact_0", exact[:, 0]),
         pl.Series("exact_1", exact[:, 1]),
         pl.Series("blank_0", blank[:, 0]),
@@ -184,20 +189,19 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
         scores=scores,
         edits=key.join(edits, on="row", how="inner", maintain_order="right").select("source", "line", "step", "count"),
         found=key.join(found, on="row", how="inner", maintain_order="right").drop("row"),
-        texts=_compared(segments, kind, whole, answers),
+        texts=said,
         bands=bands,
     )
 
 
-def _compared(segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series) -> pl.DataFrame:
-    """What near duplicates are compared by: the whole text, and the answers that must be alike on their own."""
-    rows = len(whole)
-    columns = {
-        "text": whole,
-        "answer": answers if kind in ("messages", "preference", "unpaired") else [None] * rows,
-        "rejected": rejected_texts(segments, rows) if kind == "preference" else [None] * rows,
-    }
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+def _said(segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series) -> dict[str, TextBuffer]:
+    """What is measured, and what near duplicates are compared by: the whole text, and each answer on its own."""
+    said = {"text": to_buffer(whole)}
+    if kind in ("messages", "preference", "unpaired"):
+        said["answer"] = to_buffer(answers)
+    if kind == "preference":
+        said["rejected"] = to_buffer(rejected_texts(segments, len(whole)))
+    return said
 
 
 _VERDICT: Final = pl.Schema(
@@ -240,7 +244,7 @@ def _masked(segments: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.Da
 
 
 def _judged(
-    frame: pl.DataFrame, segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series, recipe: Recipe
+    frame: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series, said: dict[str, TextBuffer], recipe: Recipe
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Scores of every row, and the verdicts of language and rules: the earlier in the list decides."""
     settings, rows = recipe.clean, len(whole)
@@ -250,12 +254,12 @@ def _judged(
     ]
     tags = pl.DataFrame({"language": [None] * rows}, schema={"language": pl.String})
     if "language" in settings.steps:
-        tags = language.detect(whole)
+        tags = language.detect(whole, said["text"])
         verdict = language.judge(tags, whole, settings.languages, settings.language)
         drops.append(verdict.with_columns(stage=pl.lit("language")))
     scores = tags.rename({"confidence": "language_confidence"}, strict=False)
     if "rules" in settings.steps:
-        measured = rules.measure(answers)
+        measured = rules.measure(said["text"] if answers is whole else said.get("answer", answers))
         scores = scores.hstack(measured)
         silent = (answers.str.strip_chars() == "").arg_true()  # a turn that only calls a tool says nothing to judge
         verdict = rules.judge(measured, tags["language"], kind, settings.rules)
@@ -264,18 +268,18 @@ def _judged(
             verdict = verdict.filter(pl.col("row").is_in(good) | pl.col("reason").is_in(REJECTED_RULES))
         drops.append(verdict.filter(~pl.col("row").is_in(silent.implode())).with_columns(stage=pl.lit("rules")))
         if kind == "preference":
-            rejected = rules.measure(rejected_texts(segments, rows))
+            rejected = rules.measure(said["rejected"])
             verdict = rules.judge(rejected, tags["language"], kind, settings.rules)
             drops.append(verdict.filter(pl.col("reason").is_in(REJECTED_RULES)).with_columns(stage=pl.lit("rules")))
     return scores, drops
 
 
-def _signed(whole: pl.Series, kind: Kind, recipe: Recipe) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _signed(said: TextBuffer, kind: Kind, recipe: Recipe) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Blanked hashes, shape (n, 2), and band keys, shape (n, bands); empty where near duplicates are not sought."""
     near = recipe.clean.near
     if "near" not in recipe.clean.steps:
-        return np.zeros((len(whole), 2), dtype=np.uint64), np.zeros((len(whole), 0), dtype=np.uint64)
+        return np.zeros((said.size, 2), dtype=np.uint64), np.zeros((said.size, 0), dtype=np.uint64)
     # Rows of different kinds are never duplicates: the kind is part of every key.
     salt = np.uint64((KINDS.index(kind) + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
-    signed = sign_and_blank(whole, near.bands, near.rows, near.keep_apart)
+    signed = sign_and_blank(said, near.bands, near.rows, near.keep_apart)
     return signed.blank, np.where(signed.bands == EMPTY_KEY, signed.bands, signed.bands ^ salt)

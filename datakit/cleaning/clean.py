@@ -24,9 +24,9 @@ import polars as pl
 
 from datakit.cleaning import rules, vault
 from datakit.cleaning.batch import BatchSummary, clean_batch
-from datakit.cleaning.duplicates import Duplicates, find_duplicates
+from datakit.cleaning.duplicates import PAIRS, Duplicates, find_duplicates
 from datakit.cleaning.ledger import Group, count, fingerprint, gather, write_group
-from datakit.engine.local import Workers, available_cores
+from datakit.cleaning.workers import run_aside, start_pool, worker_count
 from datakit.errors import DataVerdict, InputError, NoRows, OutputError
 from datakit.files import checksum, disk_faults
 from datakit.formats.columns import column_report
@@ -54,7 +54,6 @@ from datakit.versions.store import (
 
 _BLOCK = 8 << 20  # bytes of input a batch, at most: large enough for polars to pay off
 _BLOCK_MEMORY = 50  # what a batch takes at its peak, in times its bytes, twice over as two wait for each worker
-_WORKER_MEMORY = 300  # MB that a worker takes with small batches: polars, numba and the kernels loaded
 _GROUP = 96 << 20  # bytes of records that are written together
 _LIBRARIES = ("polars", "numpy", "numba", "ftfy", "orjson")
 
@@ -138,7 +137,8 @@ def clean(
     work = prepare_output(dataset)
     try:
         with disk_faults(work):
-            job = _Job(plan, files, work, workers or _workers(files, plan.clean.memory_mb), listener)
+            processes = workers or worker_count(sum(file.bytes for file in files), plan.clean.memory_mb)
+            job = _Job(plan, files, work, processes, listener)
             final = job.run()
             manifest = job.manifest(final, sums, settings, parents=_parents(inputs))
             (final / "README.md").write_text(version_card(manifest), encoding="utf-8")
@@ -225,12 +225,6 @@ def _parents(inputs: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(open_version(path).reference for path in inputs if is_dataset(Path(path)) or is_version(Path(path)))
 
 
-def _workers(files: Sequence[SourceFile], memory_mb: int) -> int:
-    """One process a 32 MB, as a worker's start costs about as much as cleaning 8 MB; no more than cores and memory."""
-    size = sum(file.bytes for file in files) // (32 << 20)
-    return max(1, min(available_cores(), size, memory_mb // _WORKER_MEMORY - 2))
-
-
 class _Job:
     """The passes of one run, and what they hand on."""
 
@@ -247,27 +241,24 @@ class _Job:
             names = ", ".join(file.source for file in self.files[:3])
             raise NoRows(names, "no rows found", "at least one row", "Check that the files hold data")
         self._tell_unknown_columns()
-        self.duplicates = find_duplicates(
-            self.work, [batch.rows for batch in self.batches], self.recipe.clean, self.progress
-        )
+        self.progress.advance("duplicates", 0, 1, "steps")
+        rows = [batch.rows for batch in self.batches]
+        self.duplicates = run_aside(self.workers, find_duplicates, self.work, rows, self.recipe.clean)
+        self.progress.advance("duplicates", 1, 1, "steps")
         groups = self._groups(self.duplicates)
-        with self._pool() as pool:
+        with start_pool(self.workers) as pool:
             for done, _ in enumerate(pool.run_in_order(write_group, groups), 1):
                 self.progress.advance("writing", done, len(groups), "parts")
         final = self.work / "version"
         gather(self.work, final, len(groups))
-        self.duplicates.pairs.write_parquet(final / "pairs.parquet", compression="zstd")
+        (self.work / PAIRS).rename(final / PAIRS)
         self.groups = len(groups)
         return final
 
     def _first_pass(self) -> list[BatchSummary]:
         step = partial(_numbered, recipe=self.recipe, work=self.work)
-        with self._pool() as pool:
+        with start_pool(self.workers) as pool:
             return list(pool.run_in_order(step, enumerate(self._blocks())))
-
-    def _pool(self) -> Workers:
-        """Workers for one pass: what they have taken of the memory is free for the next."""
-        return Workers(self.workers, [clean_batch.__module__])
 
     def _tell_unknown_columns(self) -> None:
         """Say which files' columns fit nothing, with a mapping to paste; an error where no file's do.

@@ -21,14 +21,15 @@ from datakit.cleaning.exact import find_exact_duplicates
 from datakit.cleaning.ledger import FATE
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
 from datakit.cleaning.textfile import read_texts
+from datakit.kernels.buffers import TextBuffer, empty_texts, from_buffer, join_buffers
 from datakit.kernels.jaccard import Verifier
-from datakit.progress import Progress
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings
 
 FOUND: Final = pl.Schema({"batch": pl.Int64(), "place": pl.UInt32(), **FATE})
 """A duplicate: where its row stands (batch and place in it), and its columns of the ledger."""
 
+PAIRS: Final = "pairs.parquet"
 _KEY: Final = ["id", "source", "line"]
 _UNDATED: Final = -(2**62)  # before any date, so that undated rows come last
 _NUMPY: Final = {pl.Boolean: np.bool_, pl.Int64: np.int64, pl.UInt64: np.uint64}
@@ -36,33 +37,30 @@ _NUMPY: Final = {pl.Boolean: np.bool_, pl.Int64: np.int64, pl.UInt64: np.uint64}
 
 @dataclass(frozen=True)
 class Duplicates:
-    """rows: the duplicates (see FOUND); pairs: pairs.parquet; counts: what the search looked at."""
+    """rows: the duplicates (see FOUND); counts: what the search looked at."""
 
     rows: pl.DataFrame
-    pairs: pl.DataFrame
     counts: dict[str, int]
 
 
-def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings, progress: Progress) -> Duplicates:
-    """Exact, then near duplicates among the rows that nothing speaks against yet."""
+def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings) -> Duplicates:
+    """Exact, then near duplicates among the rows that nothing speaks against yet; pairs.parquet lies in `work` then."""
     store = _Store(work, batch_rows)
     alive = store.column(pl.col("reason").is_null(), pl.Boolean)
     twins = pl.DataFrame(schema={"row": pl.Int64, "twin": pl.Int64})
     if "exact" in settings.steps:
-        progress.advance("exact", 0, 1, "steps")
         twins = _find_exact(store, alive)
-        progress.advance("exact", 1, 1, "steps")
     found = twins.with_columns(
         reason=pl.lit("exact_duplicate"), similarity=pl.lit(1.0), threshold=pl.lit(None, pl.Float64)
     )
     if "near" not in settings.steps:
-        return Duplicates(store.described(found), store.pairs(None), {})
-    progress.advance("near", 0, 1, "steps")
+        store.write_pairs(None)
+        return Duplicates(store.described(found), {})
     alive[twins["row"].to_numpy()] = False
     near = _find_near(store, alive, settings.near)
     found = _with_near(found, near, settings.near)
-    progress.advance("near", 1, 1, "steps")
-    return Duplicates(store.described(found), store.pairs(near), near.counts._asdict())
+    store.write_pairs(near)
+    return Duplicates(store.described(found), near.counts._asdict())
 
 
 def _find_exact(store: _Store, alive: NDArray[np.bool_]) -> pl.DataFrame:
@@ -174,15 +172,15 @@ class _Store:
             values[start:stop] = series.cast(dtype).fill_null(0 if dtype.is_numeric() else False).to_numpy()
         return values
 
-    def texts(self, rows: NDArray[np.int64], column: str = "text") -> pl.Series:
+    def texts(self, rows: NDArray[np.int64], column: str = "text") -> TextBuffer:
         """A column of the texts of some rows, sorted by row number."""
-        nothing = pl.Series([""])  # a batch without this column: no answers in plain texts
-        parts = [nothing.clear()]
+        parts = []
         for number, start, stop in self._batches(rows):
             places = rows[start:stop] - self.starts[number]
             path = batch_file(self.work, column, number, "bin")
-            parts.append(read_texts(path, places) if path.exists() else nothing.new_from_index(0, places.size))
-        return pl.concat(parts)
+            # A batch without this column: no answers in plain texts.
+            parts.append(read_texts(path, places) if path.exists() else empty_texts(places.size))
+        return join_buffers(parts)
 
     def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
         """Batches that hold some of the rows, each with the stretch of `rows` that lies in it."""
@@ -217,8 +215,8 @@ class _Store:
         )
         return described.select(*FOUND).cast(FOUND).sort("batch", "place")
 
-    def pairs(self, near: NearDuplicates | None) -> pl.DataFrame:
-        """pairs.parquet: both keys and the exact Jaccard similarity of the pairs that were recorded."""
+    def write_pairs(self, near: NearDuplicates | None) -> None:
+        """Write pairs.parquet: both keys and the exact Jaccard similarity of the pairs that were recorded."""
         ends = near.pairs if near is not None else np.zeros((0, 2), dtype=np.int64)
         similarity = near.similarities if near is not None else np.zeros(0)
         keys = self.rows(np.unique(ends), _KEY)
@@ -227,7 +225,8 @@ class _Store:
             named = keys.rename({"row": end, "id": f"{end}_id", "source": f"{end}_source", "line": f"{end}_line"})
             pairs = pairs.join(named, on=end, how="left", maintain_order="left")
         columns = [f"{end}_{name}" for end in ("a", "b") for name in ("source", "line", "id")]
-        return pairs.select(*columns, "similarity").sort(columns)
+        ordered = pairs.select(*columns, "similarity").sort(columns)
+        ordered.write_parquet(self.work / PAIRS, compression="zstd", compression_level=1)
 
 
 class _Bands:
@@ -260,7 +259,8 @@ class _AnswersDiffer:
 
     def _differ(self, pairs: NDArray[np.int64], column: str) -> NDArray[np.bool_]:
         rows = np.unique(pairs)
-        silent = (self._store.texts(rows, column).fill_null("").str.strip_chars() == "").to_numpy()
+        said = from_buffer(self._store.texts(rows, column), np.arange(rows.size))
+        silent = np.array([not text or text.isspace() for text in said])
         both_speak = ~silent[np.searchsorted(rows, pairs)]
         apart = both_speak[:, 0] != both_speak[:, 1]
         compared = np.flatnonzero(both_speak.all(axis=1))

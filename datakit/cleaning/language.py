@@ -43,13 +43,14 @@ _HEAD = SAMPLE * 3 // 2  # characters that the sample of a text without clutter 
 _NOT_PLAIN, _NO_LETTERS, _PLAIN = range(3)
 
 
-def detect(texts: pl.Series) -> pl.DataFrame:
+def detect(texts: pl.Series, said: TextBuffer | None = None) -> pl.DataFrame:
     """The language of each text and how sure that is: `language`, `confidence` (0 to 1).
 
     Languages are ISO 639-1 codes (639-3 where there is none; "und" where nothing can be told).
     Chinese of either script is "zh", also with English product names in it. A null is "und".
+    said: the same texts as a buffer, where there is one already.
     """
-    states, samples = _plain_samples(texts)
+    states, samples = _plain_samples(said or to_buffer(texts))
     labels, confidences = np.full(len(texts), -1, np.int64), np.zeros(len(texts), np.float32)
     found = pl.DataFrame({"language": _codes().gather(labels), "confidence": confidences})
     plain = np.flatnonzero(states == _PLAIN)
@@ -210,12 +211,18 @@ def _cut_all(
     return count
 
 
-def _plain_samples(texts: pl.Series) -> tuple[NDArray[np.uint8], TextBuffer]:
+def _plain_samples(texts: TextBuffer) -> tuple[NDArray[np.uint8], TextBuffer]:
     """What each text is, and the samples of the plain ones."""
-    states, bounds = np.empty(len(texts), np.uint8), np.zeros(len(texts) + 1, np.int64)
-    out = np.empty(len(texts) * (SAMPLE + 2) + 2, np.uint8)
-    count = _cut_all(*to_buffer(texts), states, out, bounds)
+    states, bounds = np.empty(texts.size, np.uint8), np.zeros(texts.size + 1, np.int64)
+    out = np.empty(texts.size * (SAMPLE + 2) + 2, np.uint8)
+    count = _cut_all(*texts, states, out, bounds)
     return states, TextBuffer(out, bounds[: count + 1])
+
+
+def load_kernels(texts: TextBuffer) -> None:
+    """Load model and kernels; `texts`: one plain sentence at least. For a process that others are forked from."""
+    states, samples = _plain_samples(texts)
+    classify(*samples, np.ones(int((states == _PLAIN).sum()), dtype=np.int64))
 
 
 def _predicted(rows: NDArray[np.int64], samples: TextBuffer, ascii_only: NDArray[np.bool_]) -> pl.DataFrame:

@@ -6,10 +6,10 @@ Works on groups of batches, so that memory stays bounded however many rows there
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -35,6 +35,11 @@ LEDGER: Final = pl.Schema(
 )
 
 _ROWS: Final = 1 << 16  # rows that are held while a file of the whole version is written
+_SORTED: Final = 1 << 18  # rows whose lines are sorted at once: some 15 MB
+_PACKED: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "compression_level": 1,
+}  # higher levels cost more than they save
 
 DECISIONS: Final = ("kept", "edited", "dropped", "rejected")
 
@@ -85,9 +90,7 @@ def write_group(group: Group) -> None:
 def _write_rows(group: Group, where: str, kind: str, frames: list[pl.DataFrame]) -> None:
     rows = pl.concat(frames) if frames else pl.DataFrame()
     if not rows.is_empty():
-        rows.write_parquet(
-            group.work / f"final-{where}-{kind}-{group.number:05d}.parquet", compression="zstd", compression_level=1
-        )
+        rows.write_parquet(group.work / f"final-{where}-{kind}-{group.number:05d}.parquet", **_PACKED)
 
 
 def _decide(group: Group, number: int) -> pl.DataFrame:
@@ -114,9 +117,9 @@ def gather(work: Path, final: Path, groups: int) -> None:
     for folder in ("data", "dropped"):
         (final / folder).mkdir(parents=True)
     ledgers = [pl.scan_ipc(batch_file(work, "final-ledger", number)) for number in range(groups)]
-    pl.concat(ledgers).drop("written").sink_parquet(final / "ledger.parquet", compression="zstd", row_group_size=_ROWS)
+    pl.concat(ledgers).drop("written").sink_parquet(final / "ledger.parquet", **_PACKED, row_group_size=_ROWS)
     scores = [pl.scan_ipc(batch_file(work, "final-scores", number)) for number in range(groups)]
-    pl.concat(scores, how="diagonal").sink_parquet(final / "scores.parquet", compression="zstd", row_group_size=_ROWS)
+    pl.concat(scores, how="diagonal").sink_parquet(final / "scores.parquet", **_PACKED, row_group_size=_ROWS)
     _sink(
         sorted(work.glob("edits-*.arrow")),
         final / "edits.parquet",
@@ -129,12 +132,12 @@ def gather(work: Path, final: Path, groups: int) -> None:
             part.rename(final / "data" / f"{kind}-{place:05d}-of-{len(parts):05d}.parquet")
         shares = sorted(work.glob(f"final-dropped-{kind}-*.parquet"))
         if shares:
-            pl.scan_parquet(shares).sink_parquet(final / "dropped" / f"{kind}.parquet", compression="zstd")
+            pl.scan_parquet(shares).sink_parquet(final / "dropped" / f"{kind}.parquet", **_PACKED)
 
 
 def _sink(parts: Sequence[Path], target: Path, schema: dict[str, type[pl.DataType]]) -> None:
     if parts:
-        pl.concat([pl.scan_ipc(part) for part in parts]).sink_parquet(target, compression="zstd")
+        pl.concat([pl.scan_ipc(part) for part in parts]).sink_parquet(target, **_PACKED)
     else:
         pl.DataFrame(schema=schema).write_parquet(target)
 
@@ -165,9 +168,15 @@ def fingerprint(work: Path, groups: int, settings: str, layout: int) -> str:
         ).alias("line")
     )
     digest = hashlib.blake2b(f"datakit {layout} {settings}\n".encode(), digest_size=32)
-    # By the first digit of the id, so that a sixteenth of the lines is in memory at a time; rejected rows have no id.
-    for first in ("\t", *"0123456789abcdef"):
-        part = lines.filter(pl.col("line").str.starts_with(first)).collect(engine="streaming")["line"].sort()
-        for piece in part.cast(pl.Binary).to_list():
-            digest.update(piece + b"\n")
+    for part in _sorted_parts(lines):
+        digest.update(b"".join(line + b"\n" for line in part["line"].cast(pl.Binary).to_list()))
     return digest.hexdigest()
+
+
+def _sorted_parts(lines: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """The lines in order; of many, a sixteenth at a time in memory, by the first digit of the id they begin with."""
+    if lines.select(pl.len()).collect().item() <= _SORTED:
+        yield lines.collect().sort("line")
+        return
+    for first in ("\t", *"0123456789abcdef"):  # a rejected row has no id
+        yield lines.filter(pl.col("line").str.starts_with(first)).collect(engine="streaming").sort("line")

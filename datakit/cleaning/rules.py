@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.kernels.buffers import to_buffer
+from datakit.kernels.buffers import Texts, to_buffer
 from datakit.kernels.repetition import CJK_PER_WORD
 from datakit.kernels.statistics import COUNTS, count
 from datakit.recipe.rules import KindRules, LanguageRules, Limit, RulesSettings
@@ -117,11 +117,11 @@ REASONS: Final = tuple(rule.name for rule in RULES)
 _WHOLE: Final = ("characters", "non_space", "units", "cjk_units", "lines")
 
 
-def measure(texts: pl.Series) -> pl.DataFrame:
+def measure(texts: Texts) -> pl.DataFrame:
     """The scores of each text.
 
-    texts: String; null counts as the empty text. A row a text; columns characters, non_space, units, cjk_units,
-    lines: UInt32; words and every other score of `RULES`: Float32. A share of nothing is 0.
+    texts: String, or a buffer; null counts as the empty text. A row a text; columns characters, non_space, units,
+    cjk_units, lines: UInt32; words and every other score of `RULES`: Float32. A share of nothing is 0.
     """
     counts = count(to_buffer(texts))
     column = dict(zip(COUNTS, counts.T, strict=True))

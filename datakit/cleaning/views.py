@@ -50,25 +50,30 @@ def rejected_texts(segments: pl.DataFrame, rows: int) -> pl.Series:
     return joined(segments, _REJECTED, rows)
 
 
-def content_hashes(frame: pl.DataFrame, segments: pl.DataFrame, kind: Kind) -> NDArray[np.uint64]:
+def bare_texts(texts: pl.Series) -> pl.Series:
+    """The texts without blanks around them and at the ends of their lines: those make no difference to a reader."""
+    stripped = texts.str.strip_chars()
+    ragged = stripped.str.contains_any([" \n", "\t\n"]).arg_true()
+    if ragged.is_empty():
+        return stripped
+    return stripped.scatter(ragged, stripped.gather(ragged).str.replace_all(r"[ \t]+\n", "\n"))
+
+
+def content_hashes(frame: pl.DataFrame, segments: pl.DataFrame, kind: Kind, bare: pl.Series) -> NDArray[np.uint64]:
     """128 bits over each record's content without meta, shape (n, 2): equal where the content is equal.
 
-    Blanks at the ends of lines and around a text are kept but make no difference.
+    Blanks at the ends of lines and around a text are kept but make no difference. The bits are polars' hash with two
+    seeds: they hold for one run on one machine, and are written nowhere else. `bare`: `bare_texts` of the whole texts,
+    which is all the content of a text record.
     """
-    if kind == "text":
-        texts = frame.select(_bare(pl.col("text"))).to_series()
-    else:
-        keyed = segments.filter(pl.col("field") != "meta").with_columns(
-            pl.concat_str("field", "turn", "slot", _bare(pl.col("text")), separator="\x1f").alias("text")
+    content = bare
+    if kind != "text":
+        said = segments.filter(pl.col("field") != "meta")
+        keyed = said.with_columns(bare_texts(said["text"]).alias("text")).with_columns(
+            pl.concat_str("field", "turn", "slot", "text", separator="\x1f").alias("text")
         )
-        texts = joined(keyed, pl.lit(value=True), frame.height) + frame.select(_shape(kind)).to_series()
-    digests = [hashlib.blake2b(text, digest_size=16).digest() for text in texts.cast(pl.Binary).to_list()]
-    return np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(len(digests), 2)
-
-
-def _bare(text: pl.Expr) -> pl.Expr:
-    ends = text.str.contains_any([" \n", "\t\n"])
-    return pl.when(ends).then(text.str.replace_all(r"[ \t]+\n", "\n")).otherwise(text).str.strip_chars()
+        content = joined(keyed, pl.lit(value=True), frame.height) + frame.select(_shape(kind)).to_series()
+    return np.stack([content.hash(seed).to_numpy() for seed in (1, 2)], axis=1)
 
 
 def _shape(kind: Kind) -> pl.Expr:
@@ -97,7 +102,7 @@ def written_hashes(frame: pl.DataFrame, kind: Kind, edited: pl.Series) -> pl.Ser
     return pl.Series("written", hashes, dtype=pl.String)
 
 
-def keeper_keys(frame: pl.DataFrame, whole: pl.Series) -> pl.DataFrame:
+def keeper_keys(frame: pl.DataFrame, bare: pl.Series) -> pl.DataFrame:
     """What decides which of two duplicates stays: verified (Boolean), length (UInt32, characters but end blanks), date.
 
     date is seconds since 1970 as Int64, null where `meta.date` is missing or no date. File times are never read.
@@ -111,7 +116,7 @@ def keeper_keys(frame: pl.DataFrame, whole: pl.Series) -> pl.DataFrame:
             verified[place] = meta.get("verified") in (True, 1, "true", "True", "yes", "是")
             dates[place] = _seconds(meta.get("date"))
     return pl.DataFrame(
-        {"verified": verified, "length": pl.select(_bare(pl.lit(whole)).str.len_chars()).to_series(), "date": dates},
+        {"verified": verified, "length": bare.str.len_chars(), "date": dates},
         schema={"verified": pl.Boolean, "length": pl.UInt32, "date": pl.Int64},
     )
 

@@ -77,6 +77,9 @@ def clean(
         raise UsageFault("datakit clean", "no input", "a file or folder", "For example: datakit clean raw/ -o clean/")
     if target is None:
         raise UsageFault("datakit clean", "no output", "-o FOLDER", "For example: datakit clean raw/ -o clean/")
+    from datakit.cleaning.workers import start_early
+
+    start_early(paths, plan.clean.memory_mb, workers)
     from datakit.cleaning.clean import clean as run
 
     with Bar(quiet=as_json) as bar:

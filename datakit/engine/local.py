@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from datakit.errors import Surroundings
 
@@ -40,12 +41,7 @@ class Workers:
 
     def __enter__(self) -> Workers:
         if self.count > 1:
-            self._pool = ProcessPoolExecutor(
-                self.count, mp_context=_context(self._preload), initializer=_live_and_die_by_the_parent
-            )
-            with _one_thread_each():
-                for _ in range(self.count):
-                    self._pool.submit(_nothing)  # starts the processes now, beside whatever comes before the work
+            self._pool = _start_pool(self.count, self._preload)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -64,19 +60,56 @@ class Workers:
             yield from map(function, inputs)
             return
         waiting: deque[Future[R]] = deque()
-        try:
+        with _killed_workers():
             for value in inputs:
                 waiting.append(self._pool.submit(function, value))
                 if len(waiting) >= 2 * self.count:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise Surroundings(
-                "worker process",
-                "killed by the system",
-                cure="Most often memory ran out: run again with fewer --workers",
-            ) from error
+
+
+def run_apart(function: Callable[..., R], *arguments: Any, preload: Sequence[str] = ()) -> R:
+    """The result of one call in a process of its own: the memory that it took is free again, fragments and all.
+
+    Raises:
+        Surroundings: the process was killed (out of memory, mostly).
+    """
+    with _start_pool(1, preload) as pool, _killed_workers():
+        return pool.submit(function, *arguments).result()
+
+
+def _start_pool(count: int, preload: Sequence[str]) -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(count, mp_context=_context(list(preload)), initializer=_live_and_die_by_the_parent)
+    with _one_thread_each():
+        for _ in range(count):
+            pool.submit(_nothing)  # starts the processes now, beside whatever comes before the work
+    return pool
+
+
+@contextmanager
+def _killed_workers() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise Surroundings(
+            "worker process",
+            "killed by the system",
+            cure="Most often memory ran out: run again with fewer --workers",
+        ) from error
+
+
+def start_server(preload: Sequence[str]) -> None:
+    """Start the server that workers will be forked from, so that it imports `preload` beside whatever comes before.
+
+    Nothing is lost where no worker is wanted in the end, or where there is no such server: it is only early.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
+        with _one_thread_each():
+            forkserver.ensure_running()
 
 
 def _context(preload: list[str]) -> BaseContext:

@@ -111,9 +111,19 @@ def contains(ordered: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray
 
 def shared_keys(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Where the keys stand that occur more than once and are not EMPTY_KEY: few, so that only these need an order."""
-    ordered = np.sort(keys)
+    # A key's lowest bits give way to its place, so that one sort of plain numbers brings equals and places together.
+    places = np.uint64((1 << keys.size.bit_length()) - 1)
+    ordered = np.sort((keys & ~places) | np.arange(keys.size, dtype=np.uint64))
+    repeats = (ordered[1:] ^ ordered[:-1]) <= places
+    alike = np.zeros(keys.size, dtype=np.bool_)
+    alike[1:] = repeats
+    alike[:-1] |= repeats
+    found = np.sort(ordered[alike] & places).astype(np.int64)
+    # Some of them may differ in the bits that gave way.
+    chosen = keys[found]
+    ordered = np.sort(chosen)
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    return np.flatnonzero(contains(repeated[repeated != EMPTY_KEY], keys))
+    return found[contains(repeated[repeated != EMPTY_KEY], chosen)]
 
 
 def _runs(*columns: NDArray[np.generic]) -> NDArray[np.int64]:

@@ -5,19 +5,18 @@ The sets hold 64-bit hashes, so that two shingles of one corpus practically neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.buffers import TextBuffer
 from datakit.kernels.characters import CLASS, FOLD
 from datakit.kernels.jit import inner, kernel
 from datakit.kernels.minhash import EMPTY_KEY, fold_rows, plain_tables, shingle_hashes
 
-Fetch = Callable[[NDArray[np.int64]], pl.Series]
+Fetch = Callable[[NDArray[np.int64]], TextBuffer]
 """Gives the texts of the asked rows; it is called with sorted, distinct row numbers, at most FETCH_ROWS of them."""
 
 FETCH_ROWS: Final = 2048
@@ -72,49 +71,64 @@ def _collect(
     offsets: NDArray[np.int64],
     table: NDArray[np.uint32],
     classes: NDArray[np.uint8],
+    at: int,
     out: NDArray[np.uint64],
     bounds: NDArray[np.int64],
-) -> None:
-    """Write the shingle set of each text to `out` and where it lies to `bounds`; -1 where Python must fold it."""
+) -> int:
+    """Write the shingle sets to `out` from `at` on, and where each lies to `bounds`; where the last one ends.
+
+    A text that Python must fold first has -1 as the end of its set.
+    """
     longest = np.int64(0)
     for row in range(bounds.shape[0]):
         longest = max(longest, offsets[row + 1] - offsets[row])
     hashes = np.empty(longest // 2 + 2, dtype=np.uint64)
     slots = np.empty(3 * (longest // 2 + 2), dtype=np.uint64)
-    at = np.int64(0)
     for row in range(bounds.shape[0]):
         count = shingle_hashes(data, offsets[row], offsets[row + 1], table, classes, hashes)
         bounds[row, 0] = at
         if count >= 0:
             at += _sorted_set(hashes, count, slots, out[at:])
         bounds[row, 1] = at if count >= 0 else -1
+    return at
 
 
-def _collect_all(buffer: TextBuffer, table: NDArray[np.uint32], classes: NDArray[np.uint8]) -> ShingleSets:
-    """The sets of all texts; a text that Python must fold has -1 as its end."""
-    rows = len(buffer.offsets) - 1
-    out = np.empty(int(buffer.offsets[-1]) // 2 + 2 * rows + 1, dtype=np.uint64)
-    bounds = np.zeros((rows, 2), dtype=np.int64)
-    _collect(*buffer, table, classes, out, bounds)
-    return ShingleSets(out[: int(bounds.max(initial=0))].copy(), bounds)
+class _Shelf:
+    """Where shingle sets are put side by side: one run of hashes that grows."""
+
+    def __init__(self, room: int) -> None:
+        self.hashes: NDArray[np.uint64] = np.empty(room, dtype=np.uint64)  # pages that are never written cost nothing
+        self.size = 0
+        self.bounds: list[NDArray[np.int64]] = []
+
+    def put(self, texts: TextBuffer) -> None:
+        """Add the sets of these texts."""
+        bounds = self._put(texts, FOLD, CLASS)
+        folded = np.flatnonzero(bounds[:, 1] == -1)
+        if folded.size:
+            bounds[folded] = self._put(fold_rows(texts, folded), *plain_tables())
+        self.bounds.append(bounds)
+
+    def _put(self, texts: TextBuffer, table: NDArray[np.uint32], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
+        bounds = np.zeros((texts.size, 2), dtype=np.int64)
+        needed = self.size + texts.data.size // 2 + 2 * len(bounds) + 1  # a shingle takes two bytes at least
+        if needed > self.hashes.size:
+            grown = np.empty(max(needed, self.size * 3 // 2), dtype=np.uint64)
+            grown[: self.size] = self.hashes[: self.size]
+            self.hashes = grown
+        self.size = _collect(*texts, table, classes, self.size, self.hashes, bounds)
+        return bounds
+
+    def sets(self) -> ShingleSets:
+        """All that was put there, in that order."""
+        return ShingleSets(self.hashes[: self.size], np.concatenate(self.bounds))
 
 
-def join_sets(parts: Sequence[ShingleSets]) -> ShingleSets:
-    """The sets of all parts, in their order."""
-    starts = np.cumsum([0, *(part.hashes.size for part in parts)])
-    moved = [part.bounds + start for part, start in zip(parts, starts, strict=False)]
-    return ShingleSets(np.concatenate([part.hashes for part in parts]), np.concatenate(moved))
-
-
-def shingle_sets(texts: pl.Series) -> ShingleSets:
-    """The shingle sets of a String series; a text without shingles has the empty set."""
-    raw = _collect_all(to_buffer(texts), FOLD, CLASS)
-    folded = np.flatnonzero(raw.bounds[:, 1] == -1)
-    if not folded.size:
-        return raw
-    hashes, bounds = join_sets([raw, _collect_all(fold_rows(texts, folded), *plain_tables())])
-    bounds[folded] = bounds[len(texts) :]
-    return ShingleSets(hashes, bounds[: len(texts)])
+def shingle_sets(texts: TextBuffer) -> ShingleSets:
+    """The shingle sets of some texts; a text without shingles has the empty set."""
+    shelf = _Shelf(0)
+    shelf.put(texts)
+    return shelf.sets()
 
 
 @inner
@@ -167,7 +181,7 @@ class Verifier:
     def __init__(self, fetch: Fetch, floor: float, memory_mb: float) -> None:
         self._fetch = fetch
         self._floor = floor
-        self._room = memory_mb * 2**20 / 2  # sets are joined at the end, and both copies are held for a moment
+        self._room = memory_mb * 2**20 / 2  # a shelf that grows is there twice for a moment
         self._bytes_a_set = float(_FIRST_GUESS)  # measured as sets come in
 
     def similarities(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -191,15 +205,13 @@ class Verifier:
 
     def _load(self, rows: NDArray[np.int64], at_any_size: bool) -> ShingleSets | None:
         """The sets of the rows; None where they do not fit."""
-        if rows.size * self._bytes_a_set > self._room and not at_any_size:
+        expected = rows.size * self._bytes_a_set
+        if expected > self._room and not at_any_size:
             return None
-        parts: list[ShingleSets] = []
-        held = 0
+        shelf = _Shelf(int(expected) // 8)
         for start in range(0, rows.size, FETCH_ROWS):
-            part = shingle_sets(self._fetch(rows[start : start + FETCH_ROWS]))
-            parts.append(part)
-            held += part.hashes.nbytes + part.bounds.nbytes
-            self._bytes_a_set = held / min(rows.size, start + FETCH_ROWS)
-            if held > self._room and not at_any_size:
+            shelf.put(self._fetch(rows[start : start + FETCH_ROWS]))
+            self._bytes_a_set = 8 * shelf.size / min(rows.size, start + FETCH_ROWS) + 16
+            if 8 * shelf.size > self._room and not at_any_size:
                 return None
-        return join_sets(parts)
+        return shelf.sets()

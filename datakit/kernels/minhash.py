@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.buffers import TextBuffer, from_buffer, to_buffer
 from datakit.kernels.characters import CJK, CLASS, COMPLEX, FOLD, SPACE, WORD
 from datakit.kernels.jit import inner, kernel
 from datakit.recipe.near import PERMUTATIONS
@@ -311,10 +311,9 @@ def plain_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     return np.arange(FOLD.shape[0], dtype=np.uint32), CLASS & np.uint8(0xFF ^ COMPLEX)
 
 
-def fold_rows(texts: pl.Series, rows: NDArray[np.int64]) -> TextBuffer:
+def fold_rows(texts: TextBuffer, rows: NDArray[np.int64]) -> TextBuffer:
     """The chosen texts, folded by Python."""
-    chosen = texts.gather(pl.Series(rows, dtype=pl.UInt32)).to_list()
-    return to_buffer(pl.Series([fold(text) for text in chosen], dtype=pl.String))
+    return to_buffer(pl.Series([fold(text) for text in from_buffer(texts, rows)], dtype=pl.String))
 
 
 def _sign_rows(texts: pl.Series, width: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
@@ -322,11 +321,12 @@ def _sign_rows(texts: pl.Series, width: int) -> tuple[NDArray[np.uint32], NDArra
     drawn = permutations()[:, :width].copy()
     values = np.empty((len(texts), width), dtype=np.uint32)
     counts = np.empty(len(texts), dtype=np.int64)
-    _sign(*to_buffer(texts), FOLD, CLASS, drawn, values, counts)
+    buffer = to_buffer(texts)
+    _sign(*buffer, FOLD, CLASS, drawn, values, counts)
     rows = np.flatnonzero(counts == NEEDS_PYTHON)
     if rows.size:
         folded, found = np.empty((rows.size, width), dtype=np.uint32), np.empty(rows.size, dtype=np.int64)
-        _sign(*fold_rows(texts, rows), *plain_tables(), drawn, folded, found)
+        _sign(*fold_rows(buffer, rows), *plain_tables(), drawn, folded, found)
         values[rows], counts[rows] = folded, found
     return values, counts
 

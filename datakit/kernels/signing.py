@@ -11,10 +11,9 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.buffers import TextBuffer, Texts, to_buffer
 from datakit.kernels.characters import CJK, CLASS
 from datakit.kernels.jit import inner, kernel
 from datakit.kernels.minhash import (
@@ -189,7 +188,7 @@ def _sign_all(
 def _sign_buffer(
     texts: TextBuffer, tables: Tables, packed: NDArray[np.uint32], width: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]:
-    size = len(texts.offsets) - 1
+    size = texts.size
     values = np.empty((size, width), dtype=np.uint32)
     pairs, counts = np.empty((size, 2), dtype=np.uint64), np.empty(size, dtype=np.int64)
     drawn = permutations()[:, :width].copy()
@@ -197,12 +196,14 @@ def _sign_buffer(
     return values, pairs, counts
 
 
-def sign_and_blank(texts: pl.Series, bands: int = 20, rows: int = 6, keep_apart: Sequence[str] = ()) -> Signed:
-    """The band keys and the blanked hashes of a String series; see `sign_bands` and `blank_hash`."""
-    signed = Signed(np.empty((len(texts), 2), dtype=np.uint64), np.empty((len(texts), bands), dtype=np.uint64))
-    for start in range(0, len(texts), _CHUNK):  # so that the signatures stay in the processor's cache
-        chunk = texts.slice(start, _CHUNK)
-        values, pairs, counts = _sign_buffer(to_buffer(chunk), raw_tables(), _raw_table(), bands * rows)
+def sign_and_blank(texts: Texts, bands: int = 20, rows: int = 6, keep_apart: Sequence[str] = ()) -> Signed:
+    """The band keys and the blanked hashes of texts; see `sign_bands` and `blank_hash`."""
+    buffer = to_buffer(texts)
+    size = buffer.size
+    signed = Signed(np.empty((size, 2), dtype=np.uint64), np.empty((size, bands), dtype=np.uint64))
+    for start in range(0, size, _CHUNK):  # so that the signatures stay in the processor's cache
+        chunk = TextBuffer(buffer.data, buffer.offsets[start : start + _CHUNK + 1])
+        values, pairs, counts = _sign_buffer(chunk, raw_tables(), _raw_table(), bands * rows)
         folded = np.flatnonzero(counts == NEEDS_PYTHON)
         if folded.size:
             again = _sign_buffer(fold_rows(chunk, folded), folded_tables(0), _folded_table(), bands * rows)
@@ -212,5 +213,5 @@ def sign_and_blank(texts: pl.Series, bands: int = 20, rows: int = 6, keep_apart:
         part[counts == 0] = EMPTY_KEY
         signed.blank[start : start + _CHUNK] = pairs
     if keep_apart:
-        signed.blank[:] = blank_hash(texts, keep_apart)
+        signed.blank[:] = blank_hash(buffer, keep_apart)
     return signed

@@ -275,7 +275,7 @@ def count(texts: TextBuffer) -> NDArray[np.int64]:
     Memory beyond the result is bounded by the longest text: 6 bytes for each of its bytes, and up to about
     100 MB for its units.
     """
-    counts = np.zeros((len(texts.offsets) - 1, len(COUNTS)), np.int64)
+    counts = np.zeros((texts.size, len(COUNTS)), np.int64)
     longest = int(np.diff(texts.offsets).max(initial=0))
     page = Page(np.empty(longest, np.uint32), np.empty(longest, np.uint16))
     count_characters(texts.data, texts.offsets, KINDS, page, counts)

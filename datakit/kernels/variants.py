@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.kernels.buffers import TextBuffer, to_buffer
+from datakit.kernels.buffers import TextBuffer, Texts, from_buffer, to_buffer
 from datakit.kernels.characters import CJK, CLASS, COMPLEX, DIGIT, FOLD, WORD
 from datakit.kernels.jit import inner, kernel
 from datakit.kernels.minhash import decode, fold, width_of
@@ -182,15 +182,17 @@ def folded_terms(keep_apart: Sequence[str]) -> list[str]:
     return sorted({fold(term) for term in keep_apart}, key=lambda term: (-len(term), term))
 
 
-def holding(texts: pl.Series, terms: list[str]) -> NDArray[np.bool_]:
+def _holding(texts: TextBuffer, terms: list[str]) -> NDArray[np.bool_]:
     """Which texts may hold one of the terms."""
-    folded = texts.fill_null("").str.normalize("NFKC").str.to_lowercase()
+    folded = (
+        pl.Series(from_buffer(texts, np.arange(texts.size)), dtype=pl.String).str.normalize("NFKC").str.to_lowercase()
+    )
     return np.asarray(folded.str.contains_any(terms).to_numpy(), dtype=np.bool_)
 
 
-def _marked(texts: pl.Series, rows: NDArray[np.int64], terms: list[str]) -> TextBuffer:
+def _marked(texts: TextBuffer, rows: NDArray[np.int64], terms: list[str]) -> TextBuffer:
     """The chosen texts, folded, with each term replaced by a character of its own."""
-    folded = [fold(text) for text in texts.gather(pl.Series(rows, dtype=pl.UInt32)).to_list()]
+    folded = [fold(text) for text in from_buffer(texts, rows)]
     if terms:
         number = {term: chr(_FIRST_TERM + index) for index, term in enumerate(terms)}
         pattern = re.compile("|".join(map(re.escape, terms)))
@@ -198,21 +200,22 @@ def _marked(texts: pl.Series, rows: NDArray[np.int64], terms: list[str]) -> Text
     return to_buffer(pl.Series(folded, dtype=pl.String))
 
 
-def blank_hash(texts: pl.Series, keep_apart: Sequence[str] = ()) -> NDArray[np.uint64]:
+def blank_hash(texts: Texts, keep_apart: Sequence[str] = ()) -> NDArray[np.uint64]:
     """Two hashes a text: uint64, shape (n, 2): of its units with the values blanked, and of the values alone.
 
     Two texts with the same first hash and different second ones are variants of each other.
     """
-    out = np.empty((len(texts), 2), dtype=np.uint64)
-    done = np.zeros(len(texts), dtype=np.bool_)
+    buffer = to_buffer(texts)
+    out = np.empty((buffer.size, 2), dtype=np.uint64)
+    done = np.zeros(buffer.size, dtype=np.bool_)
     terms = folded_terms(keep_apart)
-    _blank_all(*to_buffer(texts), *raw_tables(), out, done)
+    _blank_all(*buffer, *raw_tables(), out, done)
     if terms:
-        done &= ~holding(texts, terms)
+        done &= ~_holding(buffer, terms)
     rows = np.flatnonzero(~done)
     if rows.size:
         part, folded = np.empty((rows.size, 2), dtype=np.uint64), np.empty(rows.size, dtype=np.bool_)
-        _blank_all(*_marked(texts, rows, terms), *folded_tables(len(terms)), part, folded)
+        _blank_all(*_marked(buffer, rows, terms), *folded_tables(len(terms)), part, folded)
         out[rows] = part
     return out
 
