@@ -366,6 +366,7 @@ def test_verification_in_blocks_is_the_same_as_in_memory():
     whole = jaccard.Verifier(fetch_from(texts), 0.0, 512).similarities(pairs)
     for room in (0.001, 0.05, 0.5):
         assert np.array_equal(jaccard.Verifier(fetch_from(texts), 0.0, room).similarities(pairs), whole)
+        assert np.array_equal(jaccard.Verifier(fetch_from(texts), 0.0, room, threads=2).similarities(pairs), whole)
     floored = jaccard.Verifier(fetch_from(texts), 0.6, 0.05).similarities(pairs)
     assert np.array_equal(floored, np.where(whole >= 0.6, whole, jaccard.BELOW))
     assert whole.tolist() == [similarity(texts[a], texts[b]) for a, b in pairs]

@@ -243,7 +243,7 @@ class _Job:
         self._tell_unknown_columns()
         self.progress.advance("duplicates", 0, 1, "steps")
         rows = [batch.rows for batch in self.batches]
-        self.duplicates = run_aside(self.workers, find_duplicates, self.work, rows, self.recipe.clean)
+        self.duplicates = run_aside(self.workers, find_duplicates, self.work, rows, self.recipe.clean, self.workers)
         self.progress.advance("duplicates", 1, 1, "steps")
         groups = self._groups(self.duplicates)
         with start_pool(self.workers) as pool:

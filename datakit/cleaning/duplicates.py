@@ -32,7 +32,6 @@ FOUND: Final = pl.Schema({"batch": pl.Int64(), "place": pl.UInt32(), **FATE})
 PAIRS: Final = "pairs.parquet"
 _KEY: Final = ["id", "source", "line"]
 _UNDATED: Final = -(2**62)  # before any date, so that undated rows come last
-_NUMPY: Final = {pl.Boolean: np.bool_, pl.Int64: np.int64, pl.UInt64: np.uint64}
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,10 @@ class Duplicates:
     counts: dict[str, int]
 
 
-def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings) -> Duplicates:
+def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings, threads: int) -> Duplicates:
     """Exact, then near duplicates among the rows that nothing speaks against yet; pairs.parquet lies in `work` then."""
     store = _Store(work, batch_rows)
-    alive = store.column(pl.col("reason").is_null(), pl.Boolean)
+    alive = store.columns(alive=pl.col("reason").is_null())["alive"]
     twins = pl.DataFrame(schema={"row": pl.Int64, "twin": pl.Int64})
     if "exact" in settings.steps:
         twins = _find_exact(store, alive)
@@ -57,7 +56,7 @@ def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettin
         store.write_pairs(None)
         return Duplicates(store.described(found), {})
     alive[twins["row"].to_numpy()] = False
-    near = _find_near(store, alive, settings.near)
+    near = _find_near(store, alive, settings.near, threads)
     found = _with_near(found, near, settings.near)
     store.write_pairs(near)
     return Duplicates(store.described(found), near.counts._asdict())
@@ -66,7 +65,7 @@ def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettin
 def _find_exact(store: _Store, alive: NDArray[np.bool_]) -> pl.DataFrame:
     """Exact duplicates among the rows that are alive: columns row and twin."""
     # Half of the hash tells most rows to be unique; only the others are looked at whole.
-    half = store.column(pl.col("exact_0"), pl.UInt64)
+    half = store.columns(half=pl.col("exact_0").fill_null(0))["half"]
     ordered = np.sort(half[alive])
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     places = np.minimum(np.searchsorted(repeated, half), max(0, repeated.size - 1))
@@ -99,16 +98,24 @@ def _with_near(exact: pl.DataFrame, near: NearDuplicates, settings: NearSettings
     return pl.concat([settled.select(found.columns), moved.select(found.columns), found])
 
 
-def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings) -> NearDuplicates:
+def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings, threads: int) -> NearDuplicates:
     bands = _Bands(store.work, len(store.starts) - 1, settings.bands)
-    blanks = np.stack([store.column(pl.col(name), pl.UInt64) for name in ("blank_0", "blank_1")], axis=1)
+    column = store.columns(
+        **{name: pl.col(name).fill_null(0) for name in ("blank_0", "blank_1")},
+        date=pl.col("date").fill_null(_UNDATED),
+        length=pl.col("length").fill_null(0).cast(pl.Int64),
+        verified=pl.col("verified").fill_null(value=False),
+    )
+    blanks = np.stack([column.pop("blank_0"), column.pop("blank_1")], axis=1)
     guard = _AnswersDiffer(store, settings)
-    dates = store.column(pl.col("date").fill_null(_UNDATED), pl.Int64)
+    dates = column["date"]
     undated = dates == _UNDATED
 
     def search(when: NDArray[np.int64]) -> NearDuplicates:
-        rank = _rank(store, when)
-        return find_near_duplicates(bands, blanks, rank, store.texts, settings, eligible=alive, apart=guard)
+        rank = _rank(column["verified"], column["length"], when)
+        return find_near_duplicates(
+            bands, blanks, rank, store.texts, settings, eligible=alive, apart=guard, threads=threads
+        )
 
     result = search(dates)
     if undated.all() or not undated.any():
@@ -118,10 +125,8 @@ def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings) 
     return result if np.array_equal(comparable, dates) else search(comparable)
 
 
-def _rank(store: _Store, dates: NDArray[np.int64]) -> NDArray[np.int64]:
+def _rank(verified: NDArray[np.bool_], length: NDArray[np.int64], dates: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each row's place among all, the best to keep first: verified, longer, later, smaller (source, line)."""
-    length = store.column(pl.col("length").fill_null(0), pl.Int64)
-    verified = store.column(pl.col("verified").fill_null(value=False), pl.Boolean)
     order = np.lexsort((-dates, -length, ~verified))  # stable, so that rows which tie stay in the order of their keys
     rank = np.empty(order.size, dtype=np.int64)
     rank[order] = np.arange(order.size)
@@ -164,13 +169,20 @@ class _Store:
         self.work = work
         self.starts = np.concatenate([[0], np.cumsum(batch_rows)]).astype(np.int64)
 
-    def column(self, what: pl.Expr, dtype: type[pl.DataType]) -> NDArray[Any]:
-        """One value a row, of all rows, which order like (source, line); read batch by batch to hold nothing else."""
-        values: NDArray[Any] = np.zeros(int(self.starts[-1]), dtype=_NUMPY[dtype])
+    def columns(self, **what: pl.Expr) -> dict[str, NDArray[Any]]:
+        """One value a row for each expression, never null, of all rows, which order like (source, line).
+
+        Read batch by batch, to hold nothing else.
+        """
+        read = sorted({column for expression in what.values() for column in expression.meta.root_names()})
+        found: dict[str, NDArray[Any]] = {}
         for number, (start, stop) in enumerate(pairwise(self.starts.tolist())):
-            series = pl.read_ipc(batch_file(self.work, "index", number)).select(what.alias("value"))["value"]
-            values[start:stop] = series.cast(dtype).fill_null(0 if dtype.is_numeric() else False).to_numpy()
-        return values
+            for series in pl.read_ipc(batch_file(self.work, "index", number), columns=read).select(**what):
+                values = series.to_numpy()
+                if series.name not in found:
+                    found[series.name] = np.zeros(int(self.starts[-1]), dtype=values.dtype)
+                found[series.name][start:stop] = values
+        return found
 
     def texts(self, rows: NDArray[np.int64], column: str = "text") -> TextBuffer:
         """A column of the texts of some rows, sorted by row number."""

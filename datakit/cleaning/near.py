@@ -290,6 +290,7 @@ def find_near_duplicates(
     *,
     eligible: NDArray[np.bool_] | None = None,
     apart: Apart | None = None,
+    threads: int = 1,
 ) -> NearDuplicates:
     """The near duplicates among n rows.
 
@@ -300,13 +301,14 @@ def find_near_duplicates(
         fetch: the texts of some rows; called with at most FETCH_ROWS sorted, distinct row numbers.
         settings: threshold, record_from and memory_mb are read here.
         eligible: bool, shape (n,): which rows take part; all where it is None.
+        threads: how many may call `fetch` and hash its texts at a time.
         apart: a guard over row pairs at or above the threshold, e.g. dialogues whose answers differ.
 
     Memory: about 75 bytes a row beside the arguments, 8 bytes a compared pair, and `settings.memory_mb`.
     """
     taking_part = np.arange(rank.size) if eligible is None else np.flatnonzero(eligible)
     rows = taking_part[np.argsort(rank[taking_part])]
-    verifier = Verifier(fetch, settings.record_from, settings.memory_mb)
+    verifier = Verifier(fetch, settings.record_from, settings.memory_mb, threads)
     search = _Search(rows, np.ascontiguousarray(blanks[rows]), verifier, settings.threshold, apart)
     budget = min(max(LEAST_PAIRS, PAIRS_A_ROW * rows.size), MOST_PAIRS)
     rounds, skipped = _search(search, bands, budget)

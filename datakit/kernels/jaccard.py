@@ -5,7 +5,9 @@ The sets hold 64-bit hashes, so that two shingles of one corpus practically neve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -101,6 +103,11 @@ class _Shelf:
         self.size = 0
         self.bounds: list[NDArray[np.int64]] = []
 
+    @property
+    def rows(self) -> int:
+        """How many sets there are."""
+        return sum(map(len, self.bounds))
+
     def put(self, texts: TextBuffer) -> None:
         """Add the sets of these texts."""
         bounds = self._put(texts, FOLD, CLASS)
@@ -119,16 +126,22 @@ class _Shelf:
         self.size = _collect(*texts, table, classes, self.size, self.hashes, bounds)
         return bounds
 
-    def sets(self) -> ShingleSets:
-        """All that was put there, in that order."""
-        return ShingleSets(self.hashes[: self.size], np.concatenate(self.bounds))
+
+def _side_by_side(shelves: Sequence[_Shelf]) -> ShingleSets:
+    """What was put on all shelves, one after the other."""
+    bounds = [np.concatenate(shelf.bounds) for shelf in shelves]
+    if len(shelves) == 1:
+        return ShingleSets(shelves[0].hashes[: shelves[0].size], bounds[0])
+    starts = np.cumsum([0, *(shelf.size for shelf in shelves)])
+    moved = [part + start for part, start in zip(bounds, starts, strict=False)]
+    return ShingleSets(np.concatenate([shelf.hashes[: shelf.size] for shelf in shelves]), np.concatenate(moved))
 
 
 def shingle_sets(texts: TextBuffer) -> ShingleSets:
     """The shingle sets of some texts; a text without shingles has the empty set."""
     shelf = _Shelf(0)
     shelf.put(texts)
-    return shelf.sets()
+    return _side_by_side([shelf])
 
 
 @inner
@@ -176,12 +189,15 @@ def similarities(sets: ShingleSets, pairs: NDArray[np.int64], floor: float = 0.0
 
 
 class Verifier:
-    """Computes the similarity of row pairs, fetching texts in groups and holding their sets within a bound."""
+    """Computes the similarity of row pairs, fetching texts in groups and holding their sets within a bound.
 
-    def __init__(self, fetch: Fetch, floor: float, memory_mb: float) -> None:
-        self._fetch = fetch
+    fetch may be called by as many threads at a time as `threads` says.
+    """
+
+    def __init__(self, fetch: Fetch, floor: float, memory_mb: float, threads: int = 1) -> None:
+        self._fetch, self._threads = fetch, threads
         self._floor = floor
-        self._room = memory_mb * 2**20 / 2  # a shelf that grows is there twice for a moment
+        self._room = memory_mb * 2**20 / 2  # what grows or is joined is there twice for a moment
         self._bytes_a_set = float(_FIRST_GUESS)  # measured as sets come in
 
     def similarities(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -205,13 +221,22 @@ class Verifier:
 
     def _load(self, rows: NDArray[np.int64], at_any_size: bool) -> ShingleSets | None:
         """The sets of the rows; None where they do not fit."""
-        expected = rows.size * self._bytes_a_set
-        if expected > self._room and not at_any_size:
+        if rows.size * self._bytes_a_set > self._room and not at_any_size:
             return None
-        shelf = _Shelf(int(expected) // 8)
+        room = self._room if not at_any_size else math.inf
+        threads = min(self._threads, max(1, rows.size // FETCH_ROWS))
+        stretches = np.array_split(rows, threads)
+        with ThreadPoolExecutor(threads) as pool:
+            shelves = list(pool.map(self._fill, stretches, [room / threads] * threads))
+        done = sum(shelf.rows for shelf in shelves)
+        self._bytes_a_set = 8 * sum(shelf.size for shelf in shelves) / done + 16
+        return _side_by_side(shelves) if done == rows.size else None
+
+    def _fill(self, rows: NDArray[np.int64], room: float) -> _Shelf:
+        """A shelf with the sets of the rows; with fewer where it is full before."""
+        shelf = _Shelf(int(rows.size * self._bytes_a_set) // 8)
         for start in range(0, rows.size, FETCH_ROWS):
             shelf.put(self._fetch(rows[start : start + FETCH_ROWS]))
-            self._bytes_a_set = 8 * shelf.size / min(rows.size, start + FETCH_ROWS) + 16
-            if 8 * shelf.size > self._room and not at_any_size:
-                return None
-        return shelf.sets()
+            if 8 * shelf.size > room:
+                break
+        return shelf
