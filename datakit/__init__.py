@@ -15,12 +15,18 @@ from datakit.release import VERSION
 
 if TYPE_CHECKING:
     from datakit.cleaning.clean import CleanResult, clean
+    from datakit.conversion.convert import ConvertResult, convert
 
 __version__ = VERSION
 
-__all__ = ["CleanResult", "__version__", "clean"]
+__all__ = ["CleanResult", "ConvertResult", "__version__", "clean", "convert"]
 
-_LAZY = {"clean": "datakit.cleaning.clean", "CleanResult": "datakit.cleaning.clean"}
+_LAZY = {
+    "clean": "datakit.cleaning.clean",
+    "CleanResult": "datakit.cleaning.clean",
+    "convert": "datakit.conversion.convert",
+    "ConvertResult": "datakit.conversion.convert",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -42,7 +43,7 @@ def one(row: Any, **options: Any) -> tuple[str, dict[str, Any]]:
     ((kind, record),) = found
     if kind != "rejected":
         assert parsed.frames[kind].schema == SCHEMAS[kind]  # type: ignore[index]
-        record["meta"] = None if record["meta"] is None else orjson.loads(record["meta"])
+        record["meta"] = None if record["meta"] is None else json.loads(record["meta"])
     return kind, {
         name: bare(value)
         for name, value in record.items()

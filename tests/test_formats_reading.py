@@ -313,3 +313,15 @@ def test_a_row_is_read_alike_whatever_was_read_before(rows: list[Any]) -> None:
         assert frame.drop("line").equals(apart.drop("line"))
     assert together.rejected["reason"].to_list() == [reason for one in alone for reason in one.rejected["reason"]]
     assert sum(frame.height for frame in together.frames.values()) + together.rejected.height == len(rows)
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, 10**30, -(10**25)])
+def test_integers_of_any_length_stay_whole(number: int) -> None:
+    kind, content = one(b'{"text": "a", "n": %d}' % number)
+    assert (kind, content["meta"]) == ("text", {"n": number})
+    call = b'[{"function": {"name": "f", "arguments": {"n": %d}}}]' % number
+    _, content = one(
+        b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": %s}]}' % call
+    )
+    calls = orjson.loads(content["messages"][1]["tool_calls"])
+    assert calls[0]["function"]["arguments"] == f'{{"n":{number}}}'

@@ -9,17 +9,23 @@ Implicit, both answers begin with the prompt; it is their longest common beginni
     {"chosen": "\n\nHuman: hi\n\nAssistant: hello", "rejected": "\n\nHuman: hi\n\nAssistant: go away"}   (HH-RLHF)
 Two plain texts without a prompt stay whole, the prompt being a user who says nothing: where a common beginning would
 be cut is a guess.
+
+Written is TRL's conversational form with the prompt in a column of its own, so that no trainer has to find it:
+    {"prompt": [user], "chosen": [assistant], "rejected": [assistant], "margin": 1.5}
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
-from datakit.formats import alpaca, sharegpt
+from datakit.formats import alpaca, chatml, sharegpt
 from datakit.formats.prompt import conversation, never_empty, with_system
 from datakit.formats.row import BadRow, Draft, Message, Row, wrong_type
 from datakit.formats.turns import Extra, said
+from datakit.formats.writing import Losses, Record, Writer, take_turns
+from datakit.records import Kind
 
 NEEDS: Final = "chosen and rejected"
 
@@ -105,3 +111,17 @@ def _margin(row: Row) -> float | None:
     if type(value) not in (int, float):
         raise wrong_type("margin", value, "a number")
     return float(value)
+
+
+def write(record: Record, losses: Losses) -> dict[str, Any]:
+    """The row of a preference record; nothing is lost."""
+    row: dict[str, Any] = {
+        column: chatml.open_turns(take_turns(record, column, chatml.FIELDS, "preference", losses))
+        for column in ("prompt", "chosen", "rejected")
+    }
+    if "margin" in record:
+        row["margin"] = record["margin"]
+    return row
+
+
+WRITES: Final[Mapping[Kind, Writer]] = {"preference": write}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ _KEY: Final = frozenset({"id", "source", "line"})
 _METAS: Final = ("meta", "metadata")
 _MANY: Final = 4096  # sets of columns remembered: rows of one file have few
 _DETAIL: Final = 300  # characters
+_LONG: Final = re.compile(rb"\d{19}")  # perhaps an integer over 64 bits
 
 
 @dataclass(frozen=True)
@@ -280,8 +282,16 @@ def _read_lines(block: Block, reader: _Reader) -> None:
                 elif type(row) is dict and _may_repeat_a_key(raw, row) and (key := _doubled(raw)) is not None:
                     reader.reject(line, at, len(raw), "duplicate_key", f"the key '{key}' is given twice in one object")
                 else:
-                    take(line, at, len(raw), row)
+                    take(line, at, len(raw), _in_full(raw) if _LONG.search(raw) else row)
         offset += len(raw) + 1
+
+
+def _in_full(raw: bytes) -> Any:
+    """The row with integers over 64 bits, which orjson reads as floats."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):  # digits by the thousand, or deeper than Python goes
+        return orjson.loads(raw)
 
 
 def _json_fault(raw: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any, Final, NamedTuple
@@ -83,19 +84,30 @@ def text_or_none(row: Row, key: str) -> str | None:
     raise wrong_type(key, value)
 
 
-def to_json(value: Any) -> str:
-    """A value as JSON with sorted keys; what JSON cannot hold (bytes, decimals, durations) as its text.
+def to_json(value: Any, *, sort: bool = True) -> str:
+    """A value as compact JSON; what JSON cannot hold (bytes, decimals, durations) as its text.
+
+    sort: by keys; else they stay in their order. Integers of any length stay whole.
 
     Raises:
         BadRow: it is nested too deeply.
     """
     try:
-        return orjson.dumps(value, default=_plain, option=JSON_OPTIONS).decode()
+        return orjson.dumps(value, default=_plain, option=_SORTED if sort else _IN_ORDER).decode()
     except (orjson.JSONEncodeError, RecursionError) as error:
-        raise BadRow("invalid_json", f"cannot be kept as JSON ({error})") from None
+        fault: Exception = error
+    try:
+        if "64-bit" in str(fault):
+            return json.dumps(
+                value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=sort
+            )
+    except (TypeError, ValueError, RecursionError) as error:
+        fault = error
+    raise BadRow("invalid_json", f"cannot be kept as JSON ({fault})")
 
 
-JSON_OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+_IN_ORDER: Final = orjson.OPT_NON_STR_KEYS
+_SORTED: Final = orjson.OPT_SORT_KEYS | _IN_ORDER
 
 
 def _plain(value: Any) -> str:

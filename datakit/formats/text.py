@@ -1,13 +1,16 @@
 """Plain text, one document a row.
 
-{"text": "…"}  or  {"content": "…"}  ->  text: "…"
+{"text": "…"}  or  {"content": "…"}  ->  text: "…"  ->  {"text": "…"}
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from datakit.formats.row import BadRow, Draft, Row, wrong_type
+from datakit.formats.writing import Losses, Record, Writer
+from datakit.records import Kind
 
 NEEDS: Final = "text (or content)"
 
@@ -33,3 +36,11 @@ def read(row: Row) -> Draft:
     if not text or text.isspace():
         raise BadRow("empty", f"{key} is blank")
     return Draft("text", (text,), used)
+
+
+def write(record: Record, losses: Losses) -> dict[str, Any]:
+    """The row of a text record: the one layout that all trainers share."""
+    return {"text": record["text"]}
+
+
+WRITES: Final[Mapping[Kind, Writer]] = {"text": write}

@@ -10,10 +10,12 @@ Tool calls are one JSON string a message: Arrow would fill nulls in between the 
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
 
+from datakit.formats.calls import read_calls
 from datakit.formats.row import BadRow, Message, described, flag, to_json, wrong_type
 
 ROLES: Final[dict[str, str]] = {
@@ -45,9 +47,11 @@ ROLES: Final[dict[str, str]] = {
 _CANONICAL: Final = frozenset({"system", "user", "assistant", "tool"})
 _CALLS: Final = frozenset({"function_call", "tool_call", "tool_calls"})
 
+_THOUGHT: Final = re.compile(r"<think>\n?(.*?)\n?</think>\s*(?=[\[{])", re.DOTALL)  # LLaMA-Factory, before calls
+_WEIGHTS: Final = ("weight", "loss_weight")
 _KNOWN: Final = frozenset(
     {"role", "from", "content", "value", "reasoning_content", "reasoning", "tool_calls", "function_call"}
-    | {"tool_call_id", "name", "train", "weight", "loss_weight"}
+    | {"tool_call_id", "name", "train", *_WEIGHTS}
 )
 
 Extra = dict[str, Any]
@@ -116,21 +120,24 @@ def _turn(turn: Any, where: str, extra: Extra) -> Message:
     message: Message = {"role": role or "assistant"}
     content = turn.get("content") if turn.get("content") is not None else turn.get("value")
     if name in _CALLS:
-        message["tool_calls"] = read_calls(content, f"{where}.value")
+        if type(content) is str and (thought := _THOUGHT.match(content)):
+            message["reasoning_content"], content = thought[1], content[thought.end() :]
+        message["tool_calls"] = read_calls(content, f"{where}.value", extra)
     elif type(content) is str:
         message["content"] = content
     elif content is not None:
-        _parts(content, where, message)
-    _rest(turn, where, message)
+        _parts(content, where, message, extra)
+    _rest(turn, where, message, extra)
     if "content" not in message and "tool_calls" not in message and "reasoning_content" not in message:
         raise wrong_type(f"{where}.content", None)
     unknown = {key: turn[key] for key in turn if key not in _KNOWN and turn[key] is not None}
+    unknown |= {key: turn[key] for key in _WEIGHTS if type(turn.get(key)) in (int, float) and turn[key] not in (0, 1)}
     if unknown:
         extra[where] = unknown
     return message
 
 
-def _rest(turn: dict[str, Any], where: str, message: Message) -> None:
+def _rest(turn: dict[str, Any], where: str, message: Message, extra: Extra) -> None:
     """The fields of a message beside role and content."""
     for field, names in (
         ("reasoning_content", ("reasoning_content", "reasoning")),
@@ -147,8 +154,8 @@ def _rest(turn: dict[str, Any], where: str, message: Message) -> None:
     for key in ("tool_calls", "function_call"):
         value = turn.get(key)
         if value is not None and value != [] and value != "" and "tool_calls" not in message:
-            message["tool_calls"] = read_calls(value, f"{where}.{key}")
-    for key in ("train", "weight", "loss_weight"):
+            message["tool_calls"] = read_calls(value, f"{where}.{key}", extra)
+    for key in ("train", *_WEIGHTS):
         value = turn.get(key)
         if value is not None and "train" not in message:
             message["train"] = _trained(value, f"{where}.{key}")
@@ -164,7 +171,7 @@ def _trained(value: Any, where: str) -> bool:
     return trained
 
 
-def _parts(content: Any, where: str, message: Message) -> None:
+def _parts(content: Any, where: str, message: Message, extra: Extra) -> None:
     """Content parts: texts are joined as they are; reasoning and tool calls (LLaMA-Factory's v1) go to their fields."""
     if type(content) is not list:
         raise wrong_type(f"{where}.content", content)
@@ -182,7 +189,7 @@ def _parts(content: Any, where: str, message: Message) -> None:
         elif kind in ("reasoning", "thinking"):
             thoughts.append(_text_of(part, place))
         elif kind == "tool_call":
-            calls += orjson.loads(read_calls(part, place))
+            calls += orjson.loads(read_calls(part, place, extra))
         else:
             raise BadRow("wrong_type", f"{place}: found a part of type {described(kind)}, expected text")
     if texts or not (thoughts or calls):
@@ -197,41 +204,3 @@ def _text_of(value: Any, where: str) -> str:
     if type(value) is not str:
         raise wrong_type(where, value)
     return value
-
-
-def read_calls(value: Any, where: str) -> str:
-    """Tool calls in OpenAI's form as one JSON text; the arguments of each are a JSON text themselves.
-
-    Args:
-        value: a call or a list of calls, each `{"name", "arguments"}` or OpenAI's form, or the JSON text of these.
-        where: the place, for the fault.
-
-    Raises:
-        BadRow: it is none of these.
-    """
-    if type(value) is str:
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            raise wrong_type(where, value, "tool calls as JSON") from None
-    calls = value if type(value) is list else [value]
-    return to_json([_call(call, f"{where}[{number}]") for number, call in enumerate(calls)])
-
-
-def _call(call: Any, where: str) -> dict[str, Any]:
-    if type(call) is not dict:
-        raise wrong_type(where, call, "a tool call")
-    inner: dict[str, Any] = call["function"] if type(call.get("function")) is dict else call
-    name = inner.get("name")
-    if type(name) is not str:
-        raise wrong_type(f"{where}.name", name, "the name of a function")
-    arguments = inner.get("arguments", inner.get("parameters"))
-    if arguments is None:
-        arguments = "{}"
-    elif type(arguments) is not str:
-        arguments = to_json(arguments)
-    function = {"name": name, "arguments": arguments}
-    outer: dict[str, Any] = {"type": "function", "function": function}
-    if call.get("id") is not None:
-        outer["id"] = str(call["id"])
-    return outer

@@ -4,16 +4,21 @@
     ->  prompt: user "hi"; completion: assistant "hello"; label: true
 {"messages": [user, assistant], "label": true}   (also conversations or Alpaca with `kto_tag`, LLaMA-Factory's)
     ->  prompt: all but the last message; completion: the last message
+
+Written is TRL's conversational form: {"prompt": [user], "completion": [assistant], "label": true}.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from datakit.formats import alpaca, chatml, sharegpt
 from datakit.formats.prompt import conversation, never_empty, with_system
 from datakit.formats.row import BadRow, Draft, Message, Row, flag, text_at, wrong_type
 from datakit.formats.turns import Extra, said
+from datakit.formats.writing import Losses, Record, Writer, take_turns
+from datakit.records import Kind
 
 NEEDS: Final = "prompt, completion and label"
 
@@ -70,3 +75,15 @@ def _sides(row: Row, extra: Extra) -> tuple[list[Message], list[Message], frozen
             "unknown_kind", f"{key}: the last message is the {turns[-1]['role']}'s, so there is no answer to judge"
         )
     return turns[:-1], turns[-1:], draft.used
+
+
+def write(record: Record, losses: Losses) -> dict[str, Any]:
+    """The row of an unpaired record; nothing is lost."""
+    row: dict[str, Any] = {
+        column: chatml.open_turns(take_turns(record, column, chatml.FIELDS, "kto", losses))
+        for column in ("prompt", "completion")
+    }
+    return {**row, "label": record["label"]}
+
+
+WRITES: Final[Mapping[Kind, Writer]] = {"unpaired": write}
