@@ -35,7 +35,7 @@ LEDGER: Final = pl.Schema(
 )
 
 _ROWS: Final = 1 << 16  # rows that are held while a file of the whole version is written
-_SORTED: Final = 1 << 18  # rows whose lines are sorted at once: some 15 MB
+_SORTED: Final = 1 << 20  # rows whose lines are sorted at once: some 60 MB
 _PACKED: Final[dict[str, Any]] = {
     "compression": "zstd",
     "compression_level": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,6 +110,9 @@ class Manifest(BaseModel):
 def describe_parts(folder: Path) -> dict[str, Part]:
     """Size and checksum of every file below a folder, by its path inside."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE)
+    with ThreadPoolExecutor() as pool:  # hashing runs outside of Python's lock
+        sums = list(pool.map(checksum, files))
     return {
-        path.relative_to(folder).as_posix(): Part(bytes=path.stat().st_size, blake2b=checksum(path)) for path in files
+        path.relative_to(folder).as_posix(): Part(bytes=path.stat().st_size, blake2b=total)
+        for path, total in zip(files, sums, strict=True)
     }
