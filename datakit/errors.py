@@ -8,8 +8,10 @@
     │   │   ├── InputPermission        … may not be read   (PermissionError)
     │   │   └── NoRows                 … holds no row
     │   ├── OutputError                the output folder cannot be used                      exit 2
+    │   ├── MissingExtra (ImportError) an extra of datakit is not installed                  exit 2
     │   └── UnknownVersion             no such dataset or version, or more than one          exit 2
     ├── DataVerdict (ValueError)       the data says no: nothing kept, a version is damaged  exit 1
+    │   └── TemplateRaised             a chat template refuses these messages                exit 1
     └── Surroundings (OSError)         disk, network, a killed worker: run again to resume   exit 4
 
 Whatever is none of these is our bug: exit 3.
@@ -91,6 +93,10 @@ class OutputError(UsageFault):
     """The output folder cannot be used."""
 
 
+class MissingExtra(UsageFault, ImportError):
+    """An extra of datakit is not installed."""
+
+
 class UnknownVersion(UsageFault, LookupError):
     """No dataset or version answers to a reference, or more than one does."""
 
@@ -99,6 +105,10 @@ class DataVerdict(DatakitError, ValueError):
     """The data says no: nothing was kept, or a version is damaged."""
 
     exit_code = 1
+
+
+class TemplateRaised(DataVerdict):
+    """A chat template refuses the messages it was given; `found` holds its own words."""
 
 
 class Surroundings(DatakitError, OSError):
