@@ -335,7 +335,9 @@ class _Job:
             parents=parents,
             inputs=tuple(inputs),
             recipe=self.recipe.model_dump(
-                mode="json", exclude={"data": {"input", "output"}, "clean": {"pii": {"vault"}}}, exclude_none=True
+                mode="json",
+                exclude={"data": {"input", "output"}, "clean": {"pii": {"vault"}}, "model": True},  # paths of a machine
+                exclude_none=True,
             ),
             settings=settings,
             libraries=libraries(),

@@ -10,6 +10,10 @@ import typer
 from datakit import __version__
 from datakit.cli import edge
 from datakit.cli.clean import clean
+from datakit.cli.convert import convert
+from datakit.cli.explain import explain
+from datakit.cli.masks import masks
+from datakit.cli.template import template
 from datakit.cli.versions import versions
 
 app = typer.Typer(
@@ -22,6 +26,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(clean)
+app.command()(convert)
+app.command()(explain)
+app.command()(masks)
+app.command()(template)
 app.add_typer(versions, name="versions")
 
 

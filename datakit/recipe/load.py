@@ -136,9 +136,13 @@ def _table_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _resolve(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the paths of its [data] table made absolute."""
+    """The recipe with the paths of its [data] and [model] tables made absolute."""
     data = recipe.data
     update: dict[str, Any] = {"input": tuple(str(folder / path) for path in data.input)}
     if data.output is not None:
         update["output"] = str(folder / data.output)
-    return recipe.model_copy(update={"data": data.model_copy(update=update)})
+    named = {name: getattr(recipe.model, name) for name in ("base", "template")}
+    model = {name: str(folder / path) for name, path in named.items() if path is not None}
+    return recipe.model_copy(
+        update={"data": data.model_copy(update=update), "model": recipe.model.model_copy(update=model)}
+    )
