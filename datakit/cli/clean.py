@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from datakit.cli.options import Json, Overrides, RecipeFile
+
 if TYPE_CHECKING:
     from datakit.cleaning.clean import CleanResult
     from datakit.recipe.recipe import Recipe
@@ -26,16 +28,8 @@ def clean(
         Path | None,
         typer.Option("-o", "--output", help="The dataset's folder; else the recipe's data.output.", show_default=False),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe (TOML).", show_default=False)] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="One value of the recipe, e.g. clean.near.threshold=0.9; repeatable.",
-            metavar="KEY=VALUE",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
+    sets: Overrides = None,
     format: Annotated[  # noqa: A002 - the name of the flag
         str | None,
         typer.Option("--format", help="Take every row for this format instead of detecting it.", show_default=False),
@@ -56,7 +50,7 @@ def clean(
         Literal["near"] | None,
         typer.Option("--explain", help="Explain a step with the settings in use, and leave.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Clean files into a version of a dataset: every row kept, edited, dropped or rejected, with its reason.
 

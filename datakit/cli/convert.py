@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from datakit.cli.options import Json
+
 if TYPE_CHECKING:
     from datakit.conversion.convert import ConvertResult
 
@@ -36,7 +38,7 @@ def convert(
         str | None,
         typer.Option("--format", help="Take every row of files for this format instead of detecting it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write rows in another format. What it cannot hold is named row by row, and then nothing is written.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datakit.cli.options import Json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,7 +18,7 @@ def explain(
     topic: Annotated[
         str | None, typer.Argument(help="A code such as M9, or a reason such as gopher_words.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Explain a word that datakit prints: symptom, cause, check, fix and how to verify; without a word, list all.
 

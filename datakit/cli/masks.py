@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from datakit.cli.options import Json, Overrides, RecipeFile
+
 if TYPE_CHECKING:
     from datakit.masks.exhibit import Exhibit
     from datakit.masks.plan import ProofSettings
@@ -64,16 +66,8 @@ def masks(
         Literal["sft", "dpo", "kto", "reward", "grpo"] | None,
         typer.Option("--stage", help="Prove the rows that this stage trains on; else all kinds.", show_default=False),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe (TOML).", show_default=False)] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="One value of the recipe, e.g. masks.train_on=last; repeatable.",
-            metavar="KEY=VALUE",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
+    sets: Overrides = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, help="Processes; by default by the number of rows.", show_default=False),
@@ -89,7 +83,7 @@ def masks(
     ids: _Ids = False,
     page: _Page = None,
     suggest: _Suggest = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Prove for every row of a version which tokens are trained, and say what is wrong.
 

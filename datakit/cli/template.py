@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from datakit.cli.options import Json
+
 if TYPE_CHECKING:
     from datakit.template.model import Model
     from datakit.template.verdict import Verdict
@@ -45,7 +47,7 @@ def template(
         Path | None,
         typer.Option("--template", help="A Jinja file instead of the folder's own template.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Probe a chat template: what it keeps, drops, adds and refuses of the messages it is given.
 

@@ -7,20 +7,21 @@ from typing import Annotated
 
 import typer
 
+from datakit.cli.options import Json
+
 versions = typer.Typer(
     help="List, show and verify the versions of a dataset.",
     epilog="Example: datakit versions list clean/",
     no_args_is_help=True,
 )
 
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _Reference = Annotated[str, typer.Argument(help="A dataset (its latest version), DATASET@3f2a, or a version's folder.")]
 
 
 @versions.command("list")
 def list_(
     dataset: Annotated[Path, typer.Argument(help="The dataset's folder.")],
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """List the versions of a dataset, oldest first.
 
@@ -41,7 +42,7 @@ def list_(
 
 
 @versions.command()
-def show(reference: _Reference, as_json: _Json = False) -> None:
+def show(reference: _Reference, as_json: Json = False) -> None:
     """Show what a version holds, where it came from and what was dropped.
 
     Example: datakit versions show clean@3f2a
@@ -63,7 +64,7 @@ def show(reference: _Reference, as_json: _Json = False) -> None:
 
 
 @versions.command()
-def verify(reference: _Reference, as_json: _Json = False) -> None:
+def verify(reference: _Reference, as_json: Json = False) -> None:
     """Check every file of a version against its checksum; a flipped bit is found.
 
     Example: datakit versions verify clean/

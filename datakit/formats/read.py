@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 import polars as pl
 
+from datakit.engine.collector import no_collection
 from datakit.formats.detect import candidates, read_row
 from datakit.formats.frames import Records
 from datakit.formats.row import BadRow, Draft, Row, described, to_json
@@ -74,7 +73,7 @@ def parse(block: Block, settings: DataSettings) -> Parsed:
     reader = _Reader(block, settings)
     for reject in block.rejects:
         reader.rejected.append((reject.line, reject.offset, reject.length, reject.reason, reject.detail))
-    with _no_collection():
+    with no_collection():
         if block.shape == "table":
             _read_table(block, reader)
         elif isinstance(block.payload, list):
@@ -83,18 +82,6 @@ def parse(block: Block, settings: DataSettings) -> Parsed:
         else:
             _read_lines(block, reader)
         return reader.parsed()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for cycles: rows are many objects without any, and each look walks all modules' too."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 @dataclass

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from datakit.engine.collector import no_collection
 from datakit.masks.findings import Findings, RowFinding, at_least
 from datakit.masks.labels import count_trained
 from datakit.masks.plan import Plan
@@ -84,20 +83,8 @@ def prove_batch(batch: Batch, plan: Path, work: Path, keep: bool) -> BatchResult
         work: where the sizes and the findings of its rows are written; `read_sheet` reads them.
         keep: whether the rows themselves, their ids, are written too.
     """
-    with _uncollected():
+    with no_collection():
         return _proved(batch, bench_of(plan), work, keep)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No search for cycles meanwhile: rows make none, and thousands of them would be looked through each time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _proved(batch: Batch, bench: Bench, work: Path, keep: bool) -> BatchResult:

@@ -18,11 +18,11 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datakit.errors import DataVerdict
-from datakit.files import checksum, write_whole
+from datakit.files import write_whole
 from datakit.masks.findings import Findings
 from datakit.masks.plan import ProofSettings, proof_hash
 from datakit.template.model import Model
-from datakit.versions.manifest import FILE, Part
+from datakit.versions.manifest import FILE, Part, changed_parts
 from datakit.versions.store import Version
 
 FOLDER: Final = "proofs"
@@ -149,12 +149,4 @@ def verify(proof: Proof) -> list[DataVerdict]:
     """What is wrong with a proof's files; empty when it is whole."""
     if proof.path is None:
         return []
-    cure = f"Remove {proof.path} and make the proof again"
-    faults = []
-    for name, part in proof.manifest.parts.items():
-        path = proof.path / name
-        if not path.is_file():
-            faults.append(DataVerdict(str(path), "missing", f"{part.bytes} bytes", cure))
-        elif path.stat().st_size != part.bytes or checksum(path) != part.blake2b:
-            faults.append(DataVerdict(str(path), "changed since it was written", f"blake2b {part.blake2b}", cure))
-    return faults
+    return changed_parts(proof.path, proof.manifest.parts, f"Remove {proof.path} and make the proof again")

@@ -107,6 +107,18 @@ class Manifest(BaseModel):
         return manifest
 
 
+def changed_parts(folder: Path, parts: dict[str, Part], cure: str) -> list[DataVerdict]:
+    """What is wrong with the parts of a folder: missing, or changed since they were written."""
+    faults = []
+    for name, part in parts.items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(DataVerdict(str(path), "missing", f"{part.bytes} bytes", cure))
+        elif path.stat().st_size != part.bytes or checksum(path) != part.blake2b:
+            faults.append(DataVerdict(str(path), "changed since it was written", f"blake2b {part.blake2b}", cure))
+    return faults
+
+
 def describe_parts(folder: Path) -> dict[str, Part]:
     """Size and checksum of every file below a folder, by its path inside."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE)

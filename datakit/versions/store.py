@@ -15,9 +15,9 @@ import orjson
 import polars as pl
 
 from datakit.errors import DataVerdict, OutputError, UnknownVersion
-from datakit.files import checksum, disk_faults, write_whole
+from datakit.files import disk_faults, write_whole
 from datakit.versions.card import dataset_card
-from datakit.versions.manifest import FILE, Manifest
+from datakit.versions.manifest import FILE, Manifest, changed_parts
 
 HEAD: Final = "HEAD"
 LOG: Final = "log.jsonl"
@@ -207,14 +207,8 @@ def _is_whole(folder: Path) -> bool:
 
 def verify(version: Version) -> list[DataVerdict]:
     """What is wrong with a version's files: changed, missing or strange parts. Empty when it is whole."""
-    faults: list[DataVerdict] = []
     cure = "Restore the version from a copy, or make it again from its inputs"
-    for name, part in version.manifest.parts.items():
-        path = version.path / name
-        if not path.is_file():
-            faults.append(DataVerdict(str(path), "missing", f"{part.bytes} bytes", cure))
-        elif path.stat().st_size != part.bytes or checksum(path) != part.blake2b:
-            faults.append(DataVerdict(str(path), "changed since it was written", f"blake2b {part.blake2b}", cure))
+    faults = changed_parts(version.path, version.manifest.parts, cure)
     known = set(version.manifest.parts) | {FILE}
     for path in sorted(version.path.rglob("*")):
         name = path.relative_to(version.path).as_posix()
