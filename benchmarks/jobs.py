@@ -99,7 +99,7 @@ JOBS: Final = (
     Job("signatures", "MinHash signatures from text, in memory", ("english", "english-full", "full"),
         (kernel("signatures"), peer("datatrove", "signatures", "datatrove"),
          peer("datasketch", "signatures", "datasketch")), inner=True, aim=150, times=(("datatrove", 300),)),
-    Job("near", "exact + near duplicates, reading and writing included", ("sample", "full"),
+    Job("near", "exact + near duplicates, reading and writing included", ("full",),
         (clean(*NEAR_ONLY), peer("text-dedup", "minhash", "textdedup")), aim=40, times=(("text-dedup", 15),)),
     Job("near-english", "the same on English rows", ("english", "english-full"),
         (clean(*NEAR_ONLY), peer("datatrove", "minhash", "datatrove"))),
