@@ -77,7 +77,7 @@ def find_ratios(measured: Sequence[Measured], job: Job) -> list[Ratio]:
     ours = {m.on: m for m in measured if m.job.name == job.name and not m.is_peer}
     ratios = []
     for them in (m for m in measured if m.job.name == job.name and m.is_peer):
-        same, large = ours.get(them.on), ours.get(LARGE[them.on])
+        same, large = ours.get(them.on), ours.get(LARGE.get(them.on, them.on))
         if same and large:
             best = large.inner_rate if job.inner else large.rate
             ratios.append(Ratio(them.engine, same.rate / them.rate, best / them.inner_rate))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from datakit.cleaning import language, normalise, pii, rules
-from datakit.cleaning.textfile import read_texts, write_texts
+from datakit.cleaning.textfile import write_texts
 from datakit.cleaning.views import (
     answer_texts,
     bare_texts,
@@ -135,36 +134,14 @@ def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: 
         edits = pl.concat([result.edits for result in results.values()])
         edits.write_ipc(batch_file(work, "edits", number))
     if width:
-        _lay_down_texts(work, number, results, order, blank)
+        for name in sorted({name for result in results.values() for name in result.texts}):
+            parts = [r.texts.get(name) or empty_texts(r.index.height) for r in results.values()]
+            texts = join_buffers([*parts, empty_texts(blank)] if blank else parts)
+            in_place = (order == np.arange(order.size)).all()
+            write_texts(batch_file(work, name, number, "bin"), texts if in_place else gather_texts(texts, order))
         bands = np.concatenate([*(r.bands for r in results.values()), np.zeros((blank, width), dtype=np.uint64)])
         # One band after the other, so that a band of all rows is read without the rest.
-        np.save(batch_file(work, "bands", number, "npy"), np.ascontiguousarray(bands[order].T))
-
-
-def _lay_down_texts(work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], blank: int) -> None:
-    """Write what near duplicates are verified from; `read_compared` reads it."""
-    in_place = (order == np.arange(order.size)).all()
-    if list(results) == ["text"] and not blank and in_place:
-        return  # the texts stand in the records
-    for name in sorted({name for result in results.values() for name in result.texts}):
-        parts = [r.texts.get(name) or empty_texts(r.index.height) for r in results.values()]
-        texts = join_buffers([*parts, empty_texts(blank)] if blank else parts)
-        write_texts(batch_file(work, name, number, "bin"), texts if in_place else gather_texts(texts, order))
-
-
-def read_compared(work: Path, name: str, number: int, places: NDArray[np.int64]) -> TextBuffer:
-    """The texts ("text") or answers ("answer", "rejected") of some rows of a batch, by their places in its index."""
-    path = batch_file(work, name, number, "bin")
-    if path.exists():
-        return read_texts(path, places)
-    if name == "text" and places.size:
-        return to_buffer(_texts_of_records(batch_file(work, "text", number)).gather(places))
-    return empty_texts(places.size)  # no answers in plain texts
-
-
-@lru_cache(maxsize=2)  # rows are asked for in order
-def _texts_of_records(path: Path) -> pl.Series:
-    return pl.read_ipc(path, columns=["text"])["text"]
+        np.ascontiguousarray(bands[order].T).tofile(batch_file(work, "bands", number, "bin"))
 
 
 def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:

@@ -16,11 +16,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from datakit.cleaning.batch import INDEX, batch_file, read_compared
+from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.exact import find_exact_duplicates
 from datakit.cleaning.ledger import FATE
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
-from datakit.kernels.buffers import TextBuffer, from_buffer, join_buffers
+from datakit.cleaning.textfile import read_texts
+from datakit.kernels.buffers import TextBuffer, empty_texts, from_buffer, join_buffers
 from datakit.kernels.jaccard import Verifier
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings
@@ -98,7 +99,7 @@ def _with_near(exact: pl.DataFrame, near: NearDuplicates, settings: NearSettings
 
 
 def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings, threads: int) -> NearDuplicates:
-    bands = _Bands(store.work, len(store.starts) - 1, settings.bands)
+    bands = _Bands(store, settings.bands)
     column = store.columns(
         **{name: pl.col(name).fill_null(0) for name in ("blank_0", "blank_1")},
         date=pl.col("date").fill_null(_UNDATED),
@@ -185,10 +186,12 @@ class _Store:
 
     def texts(self, rows: NDArray[np.int64], column: str = "text") -> TextBuffer:
         """A column of the texts of some rows, sorted by row number."""
-        parts = [
-            read_compared(self.work, column, number, rows[start:stop] - self.starts[number])
-            for number, start, stop in self._batches(rows)
-        ]
+        parts = []
+        for number, start, stop in self._batches(rows):
+            places = rows[start:stop] - self.starts[number]
+            path = batch_file(self.work, column, number, "bin")
+            # A batch without this column: no answers in plain texts.
+            parts.append(read_texts(path, places) if path.exists() else empty_texts(places.size))
         return join_buffers(parts)
 
     def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
@@ -241,13 +244,17 @@ class _Store:
 class _Bands:
     """The band keys of all rows, a band at a time; can be gone through again and again."""
 
-    def __init__(self, work: Path, batches: int, bands: int) -> None:
-        self._work, self._batches, self._bands = work, batches, bands
+    def __init__(self, store: _Store, bands: int) -> None:
+        self._store, self._bands = store, bands
 
     def __iter__(self) -> Iterator[NDArray[np.uint64]]:
+        starts = self._store.starts
         for band in range(self._bands):
-            files = (batch_file(self._work, "bands", number, "npy") for number in range(self._batches))
-            yield np.concatenate([np.load(path, mmap_mode="r")[band] for path in files])
+            keys = np.empty(int(starts[-1]), dtype=np.uint64)
+            for number, (start, stop) in enumerate(pairwise(starts.tolist())):
+                path = batch_file(self._store.work, "bands", number, "bin")
+                keys[start:stop] = np.fromfile(path, np.uint64, stop - start, offset=8 * band * (stop - start))
+            yield keys
 
 
 class _AnswersDiffer:

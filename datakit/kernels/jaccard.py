@@ -5,8 +5,7 @@ The sets hold 64-bit hashes, so that two shingles of one corpus practically neve
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -26,7 +25,7 @@ BELOW: Final = -1.0
 """Stands for a similarity below the floor of `similarities`: not computed to the end."""
 
 _32: Final = np.uint64(32)
-_FIRST_GUESS: Final = 4096  # bytes of a shingle set: some 500 shingles
+_FIRST_GUESS: Final = 512  # shingles of a set
 
 
 class ShingleSets(NamedTuple):
@@ -96,52 +95,41 @@ def _collect(
 
 
 class _Shelf:
-    """Where shingle sets are put side by side: one run of hashes that grows."""
+    """A run of memory in which shingle sets are put side by side."""
 
-    def __init__(self, room: int) -> None:
-        self.hashes: NDArray[np.uint64] = np.empty(room, dtype=np.uint64)  # pages that are never written cost nothing
-        self.size = 0
+    def __init__(self, hashes: NDArray[np.uint64]) -> None:
+        self.hashes, self.size = hashes, 0
         self.bounds: list[NDArray[np.int64]] = []
 
-    @property
-    def rows(self) -> int:
-        """How many sets there are."""
-        return sum(map(len, self.bounds))
-
-    def put(self, texts: TextBuffer) -> None:
-        """Add the sets of these texts."""
-        bounds = self._put(texts, FOLD, CLASS)
-        folded = np.flatnonzero(bounds[:, 1] == -1)
-        if folded.size:
-            bounds[folded] = self._put(fold_rows(texts, folded), *plain_tables())
-        self.bounds.append(bounds)
-
-    def _put(self, texts: TextBuffer, table: NDArray[np.uint32], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def put(self, texts: TextBuffer) -> bool:
+        """Add the sets of these texts; False, and none of them, where there may be no room."""
         bounds = np.zeros((texts.size, 2), dtype=np.int64)
-        needed = self.size + texts.data.size // 2 + 2 * len(bounds) + 1  # a shingle takes two bytes at least
-        if needed > self.hashes.size:
-            grown = np.empty(max(needed, self.size * 3 // 2), dtype=np.uint64)
-            grown[: self.size] = self.hashes[: self.size]
-            self.hashes = grown
-        self.size = _collect(*texts, table, classes, self.size, self.hashes, bounds)
-        return bounds
+        if self.size + _most_shingles(texts) > self.hashes.size:
+            return False
+        end = _collect(*texts, FOLD, CLASS, self.size, self.hashes, bounds)
+        rows = np.flatnonzero(bounds[:, 1] == -1)
+        if rows.size:
+            folded, again = fold_rows(texts, rows), np.zeros((rows.size, 2), dtype=np.int64)
+            if end + _most_shingles(folded) > self.hashes.size:
+                return False
+            end = _collect(*folded, *plain_tables(), end, self.hashes, again)
+            bounds[rows] = again
+        self.size = end
+        self.bounds.append(bounds)
+        return True
 
 
-def _side_by_side(shelves: Sequence[_Shelf]) -> ShingleSets:
-    """What was put on all shelves, one after the other."""
-    bounds = [np.concatenate(shelf.bounds) for shelf in shelves]
-    if len(shelves) == 1:
-        return ShingleSets(shelves[0].hashes[: shelves[0].size], bounds[0])
-    starts = np.cumsum([0, *(shelf.size for shelf in shelves)])
-    moved = [part + start for part, start in zip(bounds, starts, strict=False)]
-    return ShingleSets(np.concatenate([shelf.hashes[: shelf.size] for shelf in shelves]), np.concatenate(moved))
+def _most_shingles(texts: TextBuffer) -> int:
+    """More shingles than there can be: each takes two bytes at least."""
+    return texts.data.size // 2 + 2 * texts.size + 1
 
 
 def shingle_sets(texts: TextBuffer) -> ShingleSets:
     """The shingle sets of some texts; a text without shingles has the empty set."""
-    shelf = _Shelf(0)
-    shelf.put(texts)
-    return _side_by_side([shelf])
+    room = _most_shingles(texts)
+    while not (shelf := _Shelf(np.empty(room, dtype=np.uint64))).put(texts):
+        room *= 2  # texts that Python folds may become longer
+    return ShingleSets(shelf.hashes[: shelf.size], np.concatenate(shelf.bounds))
 
 
 @inner
@@ -197,8 +185,8 @@ class Verifier:
     def __init__(self, fetch: Fetch, floor: float, memory_mb: float, threads: int = 1) -> None:
         self._fetch, self._threads = fetch, threads
         self._floor = floor
-        self._room = memory_mb * 2**20 / 2  # what grows or is joined is there twice for a moment
-        self._bytes_a_set = float(_FIRST_GUESS)  # measured as sets come in
+        self._room = int(memory_mb * 2**20) // 8  # hashes
+        self._set_size = float(_FIRST_GUESS)  # hashes of a set, measured as sets come in
 
     def similarities(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         """The Jaccard similarity of each pair of rows; BELOW where it is under the floor.
@@ -221,22 +209,27 @@ class Verifier:
 
     def _load(self, rows: NDArray[np.int64], at_any_size: bool) -> ShingleSets | None:
         """The sets of the rows; None where they do not fit."""
-        if rows.size * self._bytes_a_set > self._room and not at_any_size:
+        if at_any_size:
+            self._set_size = float(_FIRST_GUESS)  # what follows need not be as large
+            return shingle_sets(self._fetch(rows))
+        if rows.size * self._set_size > self._room:
             return None
-        room = self._room if not at_any_size else math.inf
         threads = min(self._threads, max(1, rows.size // FETCH_ROWS))
-        stretches = np.array_split(rows, threads)
+        # One run of memory with a shelf a thread; pages that are never written cost nothing.
+        hashes = np.empty(self._room, dtype=np.uint64)
+        shelves = [_Shelf(part) for part in np.array_split(hashes, threads)]
         with ThreadPoolExecutor(threads) as pool:
-            shelves = list(pool.map(self._fill, stretches, [room / threads] * threads))
-        done = sum(shelf.rows for shelf in shelves)
-        self._bytes_a_set = 8 * sum(shelf.size for shelf in shelves) / done + 16
-        return _side_by_side(shelves) if done == rows.size else None
+            whole = list(pool.map(self._fill, shelves, np.array_split(rows, threads)))
+        done = sum(len(part) for shelf in shelves for part in shelf.bounds)
+        self._set_size = max(1.0, sum(shelf.size for shelf in shelves) / max(1, done))
+        if not all(whole):
+            self._set_size = max(self._set_size, 1.01 * self._room / rows.size)  # so that fewer rows are asked for next
+            return None
+        starts = np.cumsum([0, *(shelf.hashes.size for shelf in shelves)])
+        bounds = [part + start for shelf, start in zip(shelves, starts, strict=False) for part in shelf.bounds]
+        return ShingleSets(hashes, np.concatenate(bounds))
 
-    def _fill(self, rows: NDArray[np.int64], room: float) -> _Shelf:
-        """A shelf with the sets of the rows; with fewer where it is full before."""
-        shelf = _Shelf(int(rows.size * self._bytes_a_set) // 8)
-        for start in range(0, rows.size, FETCH_ROWS):
-            shelf.put(self._fetch(rows[start : start + FETCH_ROWS]))
-            if 8 * shelf.size > room:
-                break
-        return shelf
+    def _fill(self, shelf: _Shelf, rows: NDArray[np.int64]) -> bool:
+        """Put the sets of the rows on the shelf; whether there was room for all."""
+        stretches = range(0, rows.size, FETCH_ROWS)
+        return all(shelf.put(self._fetch(rows[start : start + FETCH_ROWS])) for start in stretches)
