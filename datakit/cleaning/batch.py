@@ -95,8 +95,12 @@ def batch_file(work: Path, what: str, number: int, suffix: str = "arrow") -> Pat
     return work / f"{what}-{number:05d}.{suffix}"
 
 
-def clean_batch(block: Block, recipe: Recipe, work: Path, number: int) -> BatchSummary:
-    """Parse a block, run every step that needs no other rows, and lay the results down."""
+def clean_batch(block: Block, recipe: Recipe, work: Path, number: int, *, apart: bool = True) -> BatchSummary:
+    """Parse a block, run every step that needs no other rows, and lay the results down.
+
+    apart: whether texts that stand in the records are laid down once more, to be read one by one; else the records
+    are held open while duplicates are sought.
+    """
     parsed = parse(block, recipe.data)
     results = {kind: _clean_kind(parsed.frames[kind], kind, recipe) for kind in KINDS if kind in parsed.frames}
     rejected = parsed.rejected
@@ -117,6 +121,8 @@ def clean_batch(block: Block, recipe: Recipe, work: Path, number: int) -> BatchS
     rejected.write_ipc(batch_file(work, "rejected", number))
     near = recipe.clean.near.bands if "near" in recipe.clean.steps else 0
     _lay_down(work, number, results, order, near)
+    if near:
+        _lay_down_texts(work, number, results, order, apart)
     size = sum(batch_file(work, kind, number).stat().st_size for kind in results)
     vaulted = [result.found for result in results.values()] if recipe.clean.pii.vault is not None else []
     masked = pl.concat(vaulted) if vaulted else pl.DataFrame()
@@ -134,14 +140,23 @@ def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: 
         edits = pl.concat([result.edits for result in results.values()])
         edits.write_ipc(batch_file(work, "edits", number))
     if width:
-        for name in sorted({name for result in results.values() for name in result.texts}):
-            parts = [r.texts.get(name) or empty_texts(r.index.height) for r in results.values()]
-            texts = join_buffers([*parts, empty_texts(blank)] if blank else parts)
-            in_place = (order == np.arange(order.size)).all()
-            write_texts(batch_file(work, name, number, "bin"), texts if in_place else gather_texts(texts, order))
         bands = np.concatenate([*(r.bands for r in results.values()), np.zeros((blank, width), dtype=np.uint64)])
         # One band after the other, so that a band of all rows is read without the rest.
         np.ascontiguousarray(bands[order].T).tofile(batch_file(work, "bands", number, "bin"))
+
+
+def _lay_down_texts(
+    work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], apart: bool
+) -> None:
+    """Write what near duplicates are verified from; compared.py reads it."""
+    blank = order.size - sum(result.index.height for result in results.values())
+    in_place = (order == np.arange(order.size)).all()
+    if not apart and list(results) == ["text"] and not blank and in_place:
+        return  # row by row, the texts stand in the records
+    for name in sorted({name for result in results.values() for name in result.texts}):
+        parts = [r.texts.get(name) or empty_texts(r.index.height) for r in results.values()]
+        texts = join_buffers([*parts, empty_texts(blank)] if blank else parts)
+        write_texts(batch_file(work, name, number, "bin"), texts if in_place else gather_texts(texts, order))
 
 
 def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:

@@ -24,6 +24,7 @@ import polars as pl
 
 from datakit.cleaning import rules, vault
 from datakit.cleaning.batch import BatchSummary, clean_batch
+from datakit.cleaning.compared import HELD
 from datakit.cleaning.duplicates import PAIRS, Duplicates, find_duplicates
 from datakit.cleaning.ledger import Group, count, fingerprint, gather, write_group
 from datakit.cleaning.workers import run_aside, start_pool, worker_count
@@ -256,7 +257,8 @@ class _Job:
         return final
 
     def _first_pass(self) -> list[BatchSummary]:
-        step = partial(_numbered, recipe=self.recipe, work=self.work)
+        size = sum(file.bytes for file in self.files)
+        step = partial(_numbered, recipe=self.recipe, work=self.work, apart=size > HELD * _BLOCK)
         with start_pool(self.workers) as pool:
             return list(pool.run_in_order(step, enumerate(self._blocks())))
 
@@ -351,6 +353,6 @@ class _Job:
             vault.write(path, pl.concat(found) if found else pl.DataFrame(), version.path)
 
 
-def _numbered(numbered: tuple[int, Block], recipe: Recipe, work: Path) -> BatchSummary:
+def _numbered(numbered: tuple[int, Block], recipe: Recipe, work: Path, apart: bool) -> BatchSummary:
     number, block = numbered
-    return clean_batch(block, recipe, work, number)
+    return clean_batch(block, recipe, work, number, apart=apart)

@@ -17,11 +17,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from datakit.cleaning.batch import INDEX, batch_file
+from datakit.cleaning.compared import Compared
 from datakit.cleaning.exact import find_exact_duplicates
 from datakit.cleaning.ledger import FATE
 from datakit.cleaning.near import NearDuplicates, find_near_duplicates
-from datakit.cleaning.textfile import read_texts
-from datakit.kernels.buffers import TextBuffer, empty_texts, from_buffer, join_buffers
+from datakit.kernels.buffers import TextBuffer, from_buffer, join_buffers
 from datakit.kernels.jaccard import Verifier
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings
@@ -166,7 +166,7 @@ class _Store:
     """The rows of all batches, by their number over the whole run."""
 
     def __init__(self, work: Path, batch_rows: Sequence[int]) -> None:
-        self.work = work
+        self.work, self._compared = work, Compared(work)
         self.starts = np.concatenate([[0], np.cumsum(batch_rows)]).astype(np.int64)
 
     def columns(self, **what: pl.Expr) -> dict[str, NDArray[Any]]:
@@ -186,12 +186,10 @@ class _Store:
 
     def texts(self, rows: NDArray[np.int64], column: str = "text") -> TextBuffer:
         """A column of the texts of some rows, sorted by row number."""
-        parts = []
-        for number, start, stop in self._batches(rows):
-            places = rows[start:stop] - self.starts[number]
-            path = batch_file(self.work, column, number, "bin")
-            # A batch without this column: no answers in plain texts.
-            parts.append(read_texts(path, places) if path.exists() else empty_texts(places.size))
+        parts = [
+            self._compared.read(column, number, rows[start:stop] - self.starts[number])
+            for number, start, stop in self._batches(rows)
+        ]
         return join_buffers(parts)
 
     def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
