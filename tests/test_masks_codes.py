@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from mask_rows import CHATML, call, codes, dialogue, model, prove_one, prover, said, turn, with_template
 
-from datakit.masks import overall
+from datakit.masks import overall, packed
 from datakit.masks.findings import Findings
 from datakit.masks.overall import Totals
+from datakit.masks.packing import Strategy
 from datakit.masks.prover import Prover
 from datakit.recipe.masks import MaskSettings
+from datakit.records import Kind
 from datakit.template.model import Model
 
 GOOD = said("多少钱？", "一千元。", "thanks", "You are welcome.")
@@ -213,6 +215,18 @@ def test_m15_what_transformers_masks_of_such_a_row() -> None:
     assert "M15" in {finding.code for finding in proved.findings}
 
 
+def test_m17_packed_rows_that_see_each_other() -> None:
+    def of_packing(strategy: Strategy, attention: str, *kinds: Kind) -> dict[str, str | None]:
+        return {found.code: found.severity for found in packed.of_attention(strategy, attention, kinds)}
+
+    assert of_packing("bfd", "", "messages") == {"M17": None} == of_packing("bfd_split", "xformers", "messages")
+    assert of_packing("wrapped", "flash_attention_2", "text", "messages") == {"M17": None}
+    assert of_packing("wrapped", "flash_attention_2", "text") == {"M17": "note"} == of_packing("bfd", "", "text")
+    assert (
+        of_packing("bfd", "flash_attention_2", "text", "messages") == {} == of_packing("bfd_split", "sdpa", "messages")
+    )
+
+
 def test_m18_a_role_that_nobody_knows() -> None:
     row = dialogue(turn("narrator", "once"), turn("user", "q"), turn("assistant", "答"))
     only = CHATML.replace("{% for m in messages %}", "{% for m in messages if m.role != 'narrator' %}")
@@ -324,6 +338,7 @@ def test_m32_tokens_without_an_embedding() -> None:
 
 def test_m33_kinds_in_one_set() -> None:
     assert of_set(Findings(), kinds=("text", "messages")) == {"M33"}
+    assert of_set(Findings(), kinds=("messages",)) == set() == of_set(Findings(), kinds=("text",), dialogues=0)
 
 
 def test_m1_on_all_rows_is_the_templates() -> None:

@@ -63,7 +63,7 @@ def masks(
         typer.Option("--max-length", metavar="N|p99|none", help="Tokens a row may have.", show_default=False),
     ] = None,
     stage: Annotated[
-        Literal["sft", "dpo", "kto", "reward", "grpo"] | None,
+        Literal["cpt", "sft", "dpo", "kto", "reward", "grpo"] | None,
         typer.Option("--stage", help="Prove the rows that this stage trains on; else all kinds.", show_default=False),
     ] = None,
     recipe: RecipeFile = None,
@@ -184,6 +184,9 @@ def _show(proof: Proof, as_json: bool) -> None:
     for kind, length in manifest.max_length.items():
         if length is not None:
             typer.echo(f"{kind}: held to {length:,} tokens")
+    for kind, packs in manifest.packs.items():
+        filled = packs.tokens / max(1, packs.packs * packs.length)
+        typer.echo(f"{kind}: {packs.packs:,} packs of {packs.length:,} tokens, {filled:.0%} filled")
     typer.echo("passed" if proof.passed else "not passed")
     if proof.path is not None:
         typer.echo(f"the proof: {proof.path}")
@@ -232,7 +235,7 @@ def _why(proof: Proof) -> str:
         if row["reach"] == "template" and at_least(row["severity"], limit["fail_on"])
     ]
     if grave:
-        return f"the proof fails by {', '.join(grave)}: the labels of all rows would be wrong"
+        return f"the proof fails by {', '.join(grave)}: what is wrong holds for all rows"
     return (
         f"{manifest.left_out:,} of {manifest.rows:,} rows are left out, more than masks.max_left_out = "
         f"{limit['max_left_out']:g} allows"

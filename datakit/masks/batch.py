@@ -15,7 +15,7 @@ import polars as pl
 
 from datakit.engine.collector import no_collection
 from datakit.masks.findings import Findings, RowFinding, at_least
-from datakit.masks.labels import count_trained
+from datakit.masks.labels import count_trained, trained_runs
 from datakit.masks.plan import Plan
 from datakit.masks.prover import Proved, Prover
 from datakit.masks.replay import Replayer, cut
@@ -26,8 +26,10 @@ from datakit.records import Kind
 _ENCODED: Final = 1024  # rows that are tokenised at a time: with 128 the same takes an eighth longer
 
 KEY: Final = {"id": pl.String, "source": pl.String, "line": pl.Int64}
-SIZES: Final = {**KEY, "length": pl.Int64, "needed": pl.Int64, "trained": pl.Int64}
-"""Columns of a batch's sizes: one row a row that is left."""
+SIZES: Final[dict[str, Any]] = {
+    **KEY, "length": pl.Int64, "needed": pl.Int64, "trained": pl.Int64, "runs": pl.List(pl.Int32)
+}  # fmt: skip
+"""Columns of a batch's sizes: one row a row that is left; `runs` (`trained_runs`) are empty where nothing is packed."""
 FOUND: Final = {**KEY, "code": pl.String, "severity": pl.String, "detail": pl.String}
 """Columns of findings.parquet: one row a finding of a row."""
 
@@ -72,6 +74,7 @@ class _Entry(NamedTuple):
     needed: int
     trained: int
     findings: Sequence[RowFinding]
+    runs: Sequence[int] = ()
 
 
 def prove_batch(batch: Batch, plan: Path, work: Path, keep: bool) -> BatchResult:
@@ -121,6 +124,18 @@ class Bench:
             self._replayers[stage] = Replayer(prover.model, prover.renderer, stage, prover.habits)
         return self._replayers[stage]
 
+    def entry(self, proved: Proved) -> _Entry:
+        """A dialogue or a text as an entry."""
+        return _Entry(
+            key=(proved.id, proved.source, proved.line),
+            columns={"input_ids": proved.ids, "labels": proved.labels},
+            length=len(proved.ids),
+            needed=proved.needed,
+            trained=count_trained(proved.labels),
+            findings=proved.findings,
+            runs=() if self.settings.packing is None else trained_runs(proved.labels),
+        )
+
 
 @lru_cache(maxsize=1)
 def bench_of(plan: Path) -> Bench:
@@ -130,23 +145,17 @@ def bench_of(plan: Path) -> Bench:
 
 def _entries(bench: Bench, kind: Kind, rows: Sequence[dict[str, Any]]) -> Iterable[_Entry]:
     if kind == "messages":
-        return map(_entry, bench.prover.prove_messages(rows))
+        return map(bench.entry, bench.prover.prove_messages(rows))
     if kind == "text":
-        return map(_entry, bench.prover.prove_text(rows))
+        return map(bench.entry, bench.prover.prove_text(rows))
     return _replayed(bench, kind, rows)
-
-
-def _entry(proved: Proved) -> _Entry:
-    columns = {"input_ids": proved.ids, "labels": proved.labels}
-    key = proved.id, proved.source, proved.line
-    return _Entry(key, columns, len(proved.ids), proved.needed, count_trained(proved.labels), proved.findings)
 
 
 def _replayed(bench: Bench, kind: Kind, rows: Sequence[dict[str, Any]]) -> Iterable[_Entry]:
     """Pairs, rated answers and prompts, as TRL's trainers make them; held to a length that is set as they do it."""
     masks, stage = bench.settings.masks, bench.settings.stage_of(kind)
-    if stage == "sft":
-        raise AssertionError(f"{kind} is not proved for sft")
+    if stage == "cpt" or stage == "sft":
+        raise AssertionError(f"{kind} is not proved for {stage}")
     for row, found in zip(rows, bench.replayer(stage).replay(rows), strict=True):
         if isinstance(masks.max_length, int):
             found = cut(found, masks.max_length, masks.max_completion)
@@ -176,7 +185,7 @@ def _calls(row: dict[str, Any]) -> bool:
 
 
 def _write(left: Sequence[_Entry], entries: Sequence[_Entry], batch: Batch, work: Path, keep: bool) -> None:
-    sizes = [(*entry.key, entry.length, entry.needed, entry.trained) for entry in left]
+    sizes = [(*entry.key, entry.length, entry.needed, entry.trained, entry.runs) for entry in left]
     found = [
         (*entry.key, finding.code, finding.weight, finding.detail) for entry in entries for finding in entry.findings
     ]

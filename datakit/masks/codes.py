@@ -186,18 +186,21 @@ _ALL: Final = (
     Code(
         "M16", "truncation takes the stop token or the whole answer", "row", "error",
         symptom="Long answers never end; or rows are missing from training and no message says which.",
-        cause="max_length cuts the row inside or before its answer. TRL drops fully cut rows in silence.",
+        cause="max_length, or packing that cuts rows, ends the row inside or before its answer. TRL drops fully cut "
+        "rows in silence, and packs that train nothing stay.",
         check="At max_length every trained turn still has its stop token, and a prompt leaves room for its answer.",
-        fix="Raise max_length (p99 of the data is a good start), shorten the row, or accept that it is left out.",
+        fix="Raise max_length (p99 of the data is a good start), shorten the row, or accept that it is left out; pack "
+        "texts by bfd_split, which keeps their ends, and dialogues by bfd.",
         verify="The finding's count falls to what masks.max_left_out allows.",
     ),
     Code(
         "M17", "packed rows see each other", "template", "error",
         symptom="Answers mix topics; results change with the packing.",
-        cause="Rows share a sequence, and the attention in use knows no borders between them.",
-        check="Packing is on only where attention takes the lengths of the rows, and positions restart with each row.",
-        fix="Use a FlashAttention implementation with packing, or switch packing off.",
-        verify="The settings of the run name packing and attention together; the finding is gone.",
+        cause="Rows share a sequence, and the attention in use knows no borders between them; wrapped packs have none.",
+        check="Rows are packed by bfd or bfd_split, whose positions restart with each row, and masks.attention names "
+        "an implementation that keeps rows apart by them: flash_attention_2 or later, sdpa, eager, flex_attention.",
+        fix="Set masks.packing to bfd and masks.attention to what training will use, or switch packing off.",
+        verify="The finding is gone, and the run loads its model with the attention that masks.attention names.",
     ),
     Code(
         "M18", "role names that the template does not know", "row", "note",

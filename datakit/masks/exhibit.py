@@ -65,7 +65,7 @@ class Exhibit:
     def shown(self, kind: Kind, row: Row) -> list[Shown]:
         """A row proved for eyes: one render, or both sides of a pair."""
         stage = self._settings.stage_of(kind)
-        if stage == "sft":
+        if stage == "cpt" or stage == "sft":
             return [Shown.of_proved(self._prover.show(row))]
         if stage not in self._replayers:
             prover = self._prover

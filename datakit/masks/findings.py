@@ -50,9 +50,11 @@ class Findings:
     def __init__(self) -> None:
         self._gathered: dict[tuple[str, Reach, Severity], _Gathered] = {}
 
-    def add(self, code: str, key: str, detail: str, *, severity: Severity | None = None) -> None:
-        """A fault in the row `key` (`source:line`)."""
-        self._take(code, CODES[code].reach, severity or CODES[code].severity, 1, [key], detail)
+    def add(
+        self, code: str, key: str, detail: str, *, severity: Severity | None = None, reach: Reach | None = None
+    ) -> None:
+        """A fault in the row `key` (`source:line`); severity and reach are the code's own where not given."""
+        self._take(code, reach or CODES[code].reach, severity or CODES[code].severity, 1, [key], detail)
 
     def add_template(self, code: str, detail: str, *, severity: Severity | None = None) -> None:
         """A fault that holds for all rows."""

@@ -201,3 +201,8 @@ def flags(model: Model, chosen: frozenset[int]) -> npt.NDArray[np.bool_]:
 def count_trained(labels: Ids) -> int:
     """Tokens that are trained."""
     return int(np.count_nonzero(labels != IGNORED))
+
+
+def trained_runs(labels: Ids) -> list[int]:
+    """The first token of each trained stretch and the one behind its last, in turns."""
+    return [int(edge) for edge in np.flatnonzero(np.diff(labels != IGNORED, prepend=False, append=False))]

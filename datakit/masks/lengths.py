@@ -26,14 +26,22 @@ class Held(NamedTuple):
 def length_of(kind: Kind, masks: MaskSettings, results: Sequence[BatchResult]) -> int | None:
     """Tokens that the rows of a kind are held to: what was set, or what 99 of 100 rows keep to; None: any number.
 
-    A text that is longer is split where rows are packed. Pairs are held to a set length when they are replayed, as
-    their trainers do it.
+    A text that is longer is split where rows are packed, but by bfd, which would drop its end. Pairs are held to a
+    set length when they are replayed, as their trainers do it.
     """
-    asked = masks.max_length
-    if asked == "none" or kind == "text":
+    if kind == "text" and masks.packing != "bfd":
         return None
-    if isinstance(asked, int):
-        return asked if kind == "messages" else None
+    if isinstance(masks.max_length, int) and kind not in ("messages", "text"):
+        return None
+    return asked_length(kind, masks, results)
+
+
+def asked_length(kind: Kind, masks: MaskSettings, results: Sequence[BatchResult]) -> int | None:
+    """What was set, or what 99 of 100 rows of a kind keep to; None: any number, or no row is left."""
+    if masks.max_length == "none":
+        return None
+    if masks.max_length != "p99":
+        return masks.max_length
     lengths = np.concatenate([result.lengths for result in results if result.batch.kind == kind])
     rank = -(-99 * len(lengths) // 100) - 1
     return int(np.partition(lengths, rank)[rank]) if len(lengths) else None

@@ -10,15 +10,17 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
+from datakit.masks.packing import Strategy, keeps_apart
 from datakit.recipe.masks import MaskSettings
 from datakit.records import KINDS, Kind
 from datakit.template.model import Model
 
-Stage = Literal["sft", "dpo", "kto", "reward", "grpo"]
+Stage = Literal["cpt", "sft", "dpo", "kto", "reward", "grpo"]
 
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 _OF_STAGE: Final[Mapping[Stage, tuple[Kind, ...]]] = {
+    "cpt": ("text",),
     "sft": ("text", "messages"),
     "dpo": ("preference",),
     "kto": ("unpaired",),
@@ -59,10 +61,19 @@ class ProofSettings:
         """Whose trainer the rows of a kind are proved for."""
         return self.stage if self.stage is not None else _OF_KIND[kind]
 
+    @property
+    def packing(self) -> Strategy | None:
+        """How the rows are packed; None where they are not. Only dialogues and texts ever are."""
+        packed = self.masks.packing
+        return None if packed == "none" or self.stage not in (None, "cpt", "sft") else packed
+
     def values(self) -> dict[str, Any]:
-        """As JSON types."""
+        """As JSON types: what changes the proof, and nothing else."""
+        masks = self.masks.model_dump(mode="json", exclude={"packing", "attention"})
+        if self.packing is not None:
+            masks |= {"packing": self.packing, "kept_apart": keeps_apart(self.packing, self.masks.attention)}
         return {
-            "masks": self.masks.model_dump(mode="json"),
+            "masks": masks,
             "stage": self.stage,
             "arguments": dict(self.arguments or {}),
         }

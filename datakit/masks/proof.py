@@ -13,6 +13,7 @@ import pickle
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,13 +28,13 @@ import polars as pl
 from datakit.engine.local import Workers, available_cores
 from datakit.errors import DataVerdict, NoRows, OutputError
 from datakit.files import disk_faults
-from datakit.masks import overall
+from datakit.masks import overall, packed
 from datakit.masks.batch import Batch, BatchResult, bench_of, prove_batch, read_sheet
 from datakit.masks.findings import Findings
-from datakit.masks.lengths import Held, held, length_of
+from datakit.masks.lengths import Held, asked_length, held, length_of
 from datakit.masks.parts import shares, write_part
 from datakit.masks.plan import FORMAT, Plan, ProofSettings, Stage, proof_hash
-from datakit.masks.proofs import FOLDER, Proof, ProofManifest, find, read
+from datakit.masks.proofs import FOLDER, Packs, Proof, ProofManifest, find, read
 from datakit.masks.prover import ProvedRow
 from datakit.progress import Progress, Silent
 from datakit.records import Kind
@@ -163,7 +164,7 @@ class _Job:
         if not self.rows:
             kinds = ", ".join(self.settings.kinds())
             raise NoRows(self.version.reference, "no row for this stage", f"rows of {kinds}", "Choose another --stage")
-        plan = self.work / "plan.pickle"
+        plan = self.work / f"plan-{time.time_ns()}.pickle"  # workers know a plan by its path
         plan.write_bytes(pickle.dumps(Plan(self.model, self.settings, self.clock)))
         self.prover = bench_of(plan).prover
         self.count = workers or max(1, min(available_cores(), self.rows // _ROWS_A_WORKER))
@@ -206,6 +207,7 @@ class _Job:
             calling=sum(result.calling for result in self.results),
             unprompted=sum(result.unprompted for result in self.results),
         )
+        packs = self._packed(findings)
         for found in self._overall(totals, findings):
             findings.add_template(found.code, found.detail, severity=found.severity)
         left = sum(count.rows for count in kinds.values())
@@ -227,6 +229,7 @@ class _Job:
             kinds={kind: count.rows for kind, count in kinds.items()},
             total=sum(count.total for count in kinds.values()),
             trained=sum(count.trained for count in kinds.values()),
+            packs=packs,
             findings=findings.to_rows(),
             content="",
             parts={},
@@ -246,6 +249,23 @@ class _Job:
                 for _, source, line, code, severity, detail in left.lost.iter_rows():
                     findings.add(code, f"{source}:{line}", detail, severity=severity)
         return _Count(rows, total, trained)
+
+    def _packed(self, findings: Findings) -> dict[str, Packs]:
+        """The packs of dialogues and of texts; what packing spoils is added to the findings."""
+        strategy = self.settings.packing
+        if strategy is None:
+            return {}
+        masks = self.settings.masks
+        kinds = [kind for kind in self.lengths if kind in ("messages", "text")]
+        for found in packed.of_attention(strategy, masks.attention, kinds):
+            findings.add_template(found.code, found.detail, severity=found.severity)
+        return {
+            kind: packed.pack_rows(
+                packed.rows_left(kind, self.results, self.lengths[kind], self.work), kind, size, strategy, findings
+            )
+            for kind in kinds
+            if (size := asked_length(kind, masks, self.results)) is not None
+        }
 
     def _overall(self, totals: overall.Totals, findings: Findings) -> Iterator[overall.Found]:
         yield from overall.of_tokenizer(self.model)

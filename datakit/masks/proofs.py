@@ -28,14 +28,24 @@ from datakit.versions.store import Version
 FOLDER: Final = "proofs"
 
 
+class Packs(BaseModel):
+    """The packs of one kind: how many, tokens that one may hold, and tokens in all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    packs: int
+    length: int
+    tokens: int
+
+
 class ProofManifest(BaseModel):
     """Everything there is to know about a proof but its rows.
 
     proof: 12 hex digits. version, model: fingerprints of what it is about. settings: masks, stage and arguments.
     max_length: tokens that rows of a kind were held to, None where to none. clock: the day that a dated template
     wrote, None where it writes none. rows: looked at; left_out: of them. kinds: rows that are left, by kind. total,
-    trained: tokens of the rows that are left. content: blake2b over keys, ids and labels of the rows, in their
-    order. checksum: blake2b over the manifest without this field.
+    trained: tokens of the rows that are left. packs: what they make where they are packed, by kind. content: blake2b
+    over keys, ids and labels of the rows, in their order. checksum: blake2b over the manifest without this field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +64,7 @@ class ProofManifest(BaseModel):
     kinds: dict[str, int]
     total: int
     trained: int
+    packs: dict[str, Packs]
     findings: list[dict[str, Any]]
     content: str
     parts: dict[str, Part]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from datakit.recipe.base import Table
 
@@ -32,3 +32,16 @@ class MaskSettings(Table):
     fail_on: Literal["error", "warning"] = Field(
         default="error", description="the lightest severity that leaves rows out and fails the proof"
     )
+    packing: Literal["none", "bfd", "bfd_split", "wrapped"] = Field(
+        default="none", description="how dialogues and texts are packed into sequences of max_length, as TRL names it"
+    )
+    attention: str = Field(
+        default="", description="the attention that packed rows will be trained with, as transformers names it"
+    )
+
+    @field_validator("packing")
+    @classmethod
+    def _has_a_length(cls, value: str, info: ValidationInfo) -> str:
+        if value != "none" and info.data.get("max_length") == "none":
+            raise ValueError('a pack needs a length: set max_length to a number or to "p99"')
+        return value
