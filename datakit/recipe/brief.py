@@ -6,6 +6,9 @@ dialogue checks (what is prohibited), gates (what must pass) and plans do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from pydantic import Field
 
 from datakit.recipe.base import Table
@@ -60,3 +63,21 @@ class Brief(Table):
     behavior: Behavior = Behavior()
     deployment: Deployment = Deployment()
     evaluation: Evaluation = Evaluation()
+
+
+_UPDATES: Final[Mapping[str, float]] = {
+    **dict.fromkeys(("实时", "小时", "hour", "real time", "real-time"), 8760),
+    **dict.fromkeys(("每天", "每日", "daily", "day"), 365),
+    **dict.fromkeys(("周", "week"), 52),
+    **dict.fromkeys(("月", "month"), 12),
+    **dict.fromkeys(("季", "quarter"), 4),
+    **dict.fromkeys(("半年", "half-year", "half year"), 2),
+    **dict.fromkeys(("每年", "年度", "year", "annual"), 1),
+    **dict.fromkeys(("静态", "不变", "static", "never"), 0),
+}
+
+
+def updates_a_year(knowledge: Knowledge) -> float | None:
+    """How many times a year the knowledge changes, by the first word of time in it; None where there is none."""
+    words = knowledge.update_frequency.lower()
+    return next((times for word, times in _UPDATES.items() if word in words), None)

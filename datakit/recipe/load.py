@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -119,11 +119,14 @@ def _shown(value: Any) -> str:
 def _names_beside(path: Sequence[str]) -> list[str]:
     """The keys that the table holding `path` accepts."""
     model: type[BaseModel] = Recipe
-    for name in path[:-1]:
+    parents = iter(path[:-1])
+    for name in parents:
         field = model.model_fields.get(name)
         inner = _table_of(field.annotation) if field is not None else None
-        if inner is None:
+        if field is None or inner is None:
             return []
+        if get_origin(field.annotation) is Mapping:
+            next(parents, None)  # the table stands under a name of its own
         model = inner
     return sorted(model.model_fields)
 
@@ -136,7 +139,7 @@ def _table_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _resolve(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the paths of its [data] and [model] tables made absolute."""
+    """The recipe with the paths of its tables made absolute."""
     data = recipe.data
     update: dict[str, Any] = {"input": tuple(str(folder / path) for path in data.input)}
     if data.output is not None:
@@ -144,5 +147,10 @@ def _resolve(recipe: Recipe, folder: Path) -> Recipe:
     named = {name: getattr(recipe.model, name) for name in ("base", "template")}
     model = {name: str(folder / path) for name, path in named.items() if path is not None}
     return recipe.model_copy(
-        update={"data": data.model_copy(update=update), "model": recipe.model.model_copy(update=model)}
+        update={
+            "data": data.model_copy(update=update),
+            "model": recipe.model.model_copy(update=model),
+            "train": recipe.train.at(folder),
+            "evaluate": recipe.evaluate.at(folder),
+        }
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from datakit.recipe.base import Table
 from datakit.recipe.brief import Brief
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.data import DataSettings
+from datakit.recipe.evaluate import EvaluateSettings
+from datakit.recipe.gates import GatesSettings, check_metrics
+from datakit.recipe.launch import LaunchSettings
 from datakit.recipe.masks import MaskSettings
 from datakit.recipe.model import ModelSettings
+from datakit.recipe.train import TrainSettings
 
 
 class Recipe(Table):
@@ -20,3 +24,13 @@ class Recipe(Table):
     clean: CleanSettings = Field(default=CleanSettings(), description="cleaning")
     model: ModelSettings = Field(default=ModelSettings(), description="the model, and its chat template")
     masks: MaskSettings = Field(default=MaskSettings(), description="which tokens may be trained")
+    train: TrainSettings = Field(default=TrainSettings(), description="training, one table a stage")
+    gates: GatesSettings = Field(default=GatesSettings(), description="what must hold before, while and after training")
+    evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="what a model is measured with")
+    launch: LaunchSettings = Field(default=LaunchSettings(), description="processes that train")
+
+    @field_validator("gates")
+    @classmethod
+    def _asks_for_what_is_there(cls, gates: GatesSettings, info: ValidationInfo) -> GatesSettings:
+        check_metrics(gates, info.data.get("brief", Brief()))
+        return gates
