@@ -12,6 +12,7 @@ from datakit.cli.topics import topics
 from datakit.errors import UsageFault
 from datakit.formats.read import REASONS as READ_REASONS
 from datakit.masks.codes import CODES
+from train.signs import SIGNS
 
 
 def explained(*words: str) -> str:
@@ -34,9 +35,9 @@ def test_json_of_a_code() -> None:
     assert {"title", "reach", "symptom", "cause", "check", "fix", "verify"} <= set(found)
 
 
-def test_every_word_of_the_ledger_is_known() -> None:
+def test_every_word_that_is_printed_is_known() -> None:
     steps = {"exact_duplicate", "near_duplicate", "language", "pii"}
-    assert {*RULE_REASONS, *READ_REASONS, *steps, *CODES} == set(topics())
+    assert {*RULE_REASONS, *READ_REASONS, *steps, *CODES, *SIGNS} == set(topics())
 
 
 @pytest.mark.parametrize("name", sorted(topics()))

@@ -52,7 +52,7 @@ def report(error: DatakitError) -> int:
 
 
 def _interrupted() -> int:
-    return _say("interrupted", "Nothing half-written is left; run again to start over", INTERRUPTED)
+    return _say("interrupted", "Nothing half-written is left; run again to go on or to start over", INTERRUPTED)
 
 
 def _say(words: str, cure: str, code: int) -> int:

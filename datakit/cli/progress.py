@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -31,6 +32,7 @@ class Bar:
             TextColumn("{task.percentage:>3.0f} %"),
             _Rate(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
         )
         self._progress = Progress(
             *columns, console=self._console, transient=True, disable=quiet or not self._console.is_terminal
@@ -55,8 +57,14 @@ class Bar:
             return
         self._last = now
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total or None, unit=unit)
+            self._tasks[stage] = self._progress.add_task(stage, total=total or None, unit=unit, figures="")
         self._progress.update(self._tasks[stage], completed=done, total=total or None)
+
+    def figures(self, stage: str, values: Mapping[str, float]) -> None:
+        """Show figures at the end of a stage's bar."""
+        if stage in self._tasks:
+            words = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            self._progress.update(self._tasks[stage], figures=words)
 
     def notice(self, text: str) -> None:
         """Print a notice above the bar, once."""

@@ -1,4 +1,4 @@
-"""What `datakit explain` knows: the codes of the mask proof and the reason words of the ledger."""
+"""What `datakit explain` knows: codes of the mask proof, reason words of the ledger, signs of a training run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Family = Literal["code", "reason"]
+Family = Literal["code", "reason", "sign"]
 
 FAMILIES: Final[Mapping[Family, str]] = {
     "code": "Codes of the mask proof (datakit masks)",
     "reason": "Reasons in the ledger (datakit clean)",
+    "sign": "Signs that a run goes wrong (datakit train)",
 }
 
 
@@ -35,7 +36,7 @@ class Topic:
 
 def topics() -> dict[str, Topic]:
     """All topics by name, in the order of their families."""
-    return {topic.name: topic for topic in (*_codes(), *_rejections(), *_rules(), *_drops())}
+    return {topic.name: topic for topic in (*_codes(), *_rejections(), *_rules(), *_drops(), *_signs())}
 
 
 def _codes() -> Iterator[Topic]:
@@ -126,3 +127,18 @@ _DROPPED: Final = {
 def _drops() -> Iterator[Topic]:
     for name, (stage, title, fix) in _DROPPED.items():
         yield Topic(name, "reason", title, {"decision": "dropped", "stage": stage}, {"fix": fix})
+
+
+def _signs() -> Iterator[Topic]:
+    from datakit.cli.siblings import check_sibling
+    from datakit.errors import UsageFault
+
+    try:
+        check_sibling("train")
+    except UsageFault:
+        return  # the other words can be explained all the same
+    from train.signs import SIGNS
+
+    for sign in SIGNS.values():
+        sections = {name: getattr(sign, name) for name in ("symptom", "cause", "check", "fix", "verify")}
+        yield Topic(sign.metric, "sign", sign.title, {"gate": "rollback"}, sections)
