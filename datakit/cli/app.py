@@ -11,9 +11,12 @@ from datakit import __version__
 from datakit.cli import edge
 from datakit.cli.clean import clean
 from datakit.cli.convert import convert
+from datakit.cli.evaluate import evaluate
 from datakit.cli.explain import explain
 from datakit.cli.masks import masks
+from datakit.cli.runs import runs
 from datakit.cli.template import template
+from datakit.cli.train import train
 from datakit.cli.versions import versions
 
 app = typer.Typer(
@@ -27,9 +30,12 @@ app = typer.Typer(
 )
 app.command()(clean)
 app.command()(convert)
+app.command()(evaluate)
 app.command()(explain)
 app.command()(masks)
 app.command()(template)
+app.add_typer(train, name="train")
+app.add_typer(runs, name="runs")
 app.add_typer(versions, name="versions")
 
 

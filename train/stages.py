@@ -1,0 +1,102 @@
+"""The stages of training as one table: which rows, which proof, which trainer of TRL, and what each starts from.
+
+A further stage (kto, grpo …) is a further row here and a file with its `build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from datakit.gates import Stage
+from datakit.masks.plan import Stage as ProofStage
+from datakit.records import Kind
+from train.model import Adaptation, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a trainer is built from.
+
+    Attributes:
+        start: folder of the whole weights that training starts from.
+        adaptation: full, lora or qlora.
+        settings: the plan's values by name; `lora_…` are LoRA's.
+        config: TRL's configuration, made of the settings.
+        tokenizer: of the start's folder, with the template in force.
+        rows: what is trained, columns as the stage's collator takes them.
+        held: rows kept back for evaluation; None where there are none.
+        callbacks: of the run.
+        dtype: of the weights that are loaded.
+        attention: which implementation; None: transformers' choice.
+    """
+
+    start: Path
+    adaptation: Adaptation
+    settings: Mapping[str, Any]
+    config: Any
+    tokenizer: PreTrainedTokenizerBase
+    rows: Dataset
+    held: Dataset | None
+    callbacks: tuple[TrainerCallback, ...]
+    dtype: str
+    attention: str | None = None
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage.
+
+    Attributes:
+        kind: of the rows that are trained.
+        proof: the stage that a proof of them is for.
+        columns: of the proof's rows that the trainer takes.
+        config: name of TRL's configuration class.
+        task: what the model does.
+        after: the stage whose model it starts from where the recipe names none.
+        build: makes the trainer; imports TRL when it is called.
+    """
+
+    kind: Kind
+    proof: ProofStage
+    columns: tuple[str, ...]
+    config: str
+    task: Task
+    after: Stage | None
+    build: Callable[[Ingredients], Trainer]
+
+
+def _sft(parts: Ingredients) -> Trainer:
+    from train.sft import build
+
+    return build(parts)
+
+
+def _reward(parts: Ingredients) -> Trainer:
+    from train.reward import build
+
+    return build(parts)
+
+
+def _preference(parts: Ingredients) -> Trainer:
+    from train.preference import build
+
+    return build(parts)
+
+
+STAGES: Final[Mapping[Stage, StageRow]] = {
+    "cpt": StageRow("text", "cpt", ("input_ids", "labels"), "SFTConfig", "causal", None, _sft),
+    "sft": StageRow("messages", "sft", ("input_ids", "labels"), "SFTConfig", "causal", "cpt", _sft),
+    "reward": StageRow(
+        "preference", "reward", ("chosen_ids", "rejected_ids"), "RewardConfig", "reward", "sft", _reward
+    ),
+    "dpo": StageRow(
+        "preference", "dpo", ("prompt_ids", "chosen_ids", "rejected_ids"), "DPOConfig", "causal", "sft", _preference
+    ),
+}
