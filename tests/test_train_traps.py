@@ -20,7 +20,8 @@ from train.config import DECIDED, check_keys, field_names, make_config
 from train.job import prepare
 from train.probe import probe
 from train.run import train
-from train.stages import STAGES, Ingredients
+from train.stages import STAGES
+from train.start import Ingredients
 
 
 @pytest.fixture(scope="module")

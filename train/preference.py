@@ -9,8 +9,7 @@ from transformers import Trainer
 from trl import DPOTrainer
 
 from train.model import load
-from train.stages import Ingredients
-from train.start import adapter_of, policy_of
+from train.start import Ingredients, arguments_of
 
 
 class _ProvedDPOTrainer(DPOTrainer):  # type: ignore[misc]
@@ -31,13 +30,7 @@ def build(parts: Ingredients) -> Trainer:
     """
     whole = parts.adaptation == "full" and not parts.config.precompute_ref_log_probs
     trainer: Trainer = _ProvedDPOTrainer(
-        model=policy_of(parts, "causal"),
         ref_model=load(parts.start, dtype=parts.dtype, attention=parts.attention) if whole else None,
-        args=parts.config,
-        train_dataset=parts.rows,
-        eval_dataset=parts.held,
-        processing_class=parts.tokenizer,
-        callbacks=list(parts.callbacks),
-        peft_config=adapter_of(parts, "causal"),
+        **arguments_of(parts, "causal"),
     )
     return trainer

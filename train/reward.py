@@ -6,8 +6,7 @@ import torch
 from transformers import Trainer
 from trl import RewardTrainer
 
-from train.stages import Ingredients
-from train.start import adapter_of, policy_of
+from train.start import Ingredients, arguments_of
 
 
 def build(parts: Ingredients) -> Trainer:
@@ -16,15 +15,7 @@ def build(parts: Ingredients) -> Trainer:
     Raises:
         MissingInput, InputError: the model cannot be loaded.
     """
-    trainer: Trainer = RewardTrainer(
-        model=policy_of(parts, "reward"),
-        args=parts.config,
-        train_dataset=parts.rows,
-        eval_dataset=parts.held,
-        processing_class=parts.tokenizer,
-        callbacks=list(parts.callbacks),
-        peft_config=adapter_of(parts, "reward"),
-    )
+    trainer: Trainer = RewardTrainer(**arguments_of(parts, "reward"))
     if len(trainer.train_dataset) != len(parts.rows):
         raise AssertionError(f"of {len(parts.rows)} proved pairs the trainer holds {len(trainer.train_dataset)}")
     if parts.adaptation == "qlora":  # TRL makes bfloat16 of all that is trained: the head must be of what it is given

@@ -28,7 +28,7 @@ from train.model import finish_model, merge_into
 from train.quiet import quiet
 from train.runs import Run
 from train.signs import SIGNS
-from train.stages import Ingredients
+from train.start import Ingredients
 
 if TYPE_CHECKING:
     from transformers import Trainer

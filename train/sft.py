@@ -5,8 +5,7 @@ from __future__ import annotations
 from transformers import Trainer
 from trl import SFTTrainer
 
-from train.stages import Ingredients
-from train.start import adapter_of, policy_of
+from train.start import Ingredients, arguments_of
 
 
 def build(parts: Ingredients) -> Trainer:
@@ -15,15 +14,7 @@ def build(parts: Ingredients) -> Trainer:
     Raises:
         MissingInput, InputError: the model cannot be loaded.
     """
-    trainer: Trainer = SFTTrainer(
-        model=policy_of(parts, "causal"),
-        args=parts.config,
-        train_dataset=parts.rows,
-        eval_dataset=parts.held,
-        processing_class=parts.tokenizer,
-        callbacks=list(parts.callbacks),
-        peft_config=adapter_of(parts, "causal"),
-    )
+    trainer: Trainer = SFTTrainer(**arguments_of(parts, "causal"))
     _check_nothing_lost(trainer, parts)
     return trainer
 

@@ -7,46 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from datakit.gates import Stage
 from datakit.masks.plan import Stage as ProofStage
 from datakit.records import Kind
-from train.model import Adaptation, Task
+from train.model import Task
+from train.start import Ingredients
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a trainer is built from.
-
-    Attributes:
-        start: folder of the whole weights that training starts from.
-        adaptation: full, lora or qlora.
-        settings: the plan's values by name; `lora_…` are LoRA's.
-        config: TRL's configuration, made of the settings.
-        tokenizer: of the start's folder, with the template in force.
-        rows: what is trained, columns as the stage's collator takes them.
-        held: rows kept back for evaluation; None where there are none.
-        callbacks: of the run.
-        dtype: of the weights that are loaded.
-        attention: which implementation; None: transformers' choice.
-    """
-
-    start: Path
-    adaptation: Adaptation
-    settings: Mapping[str, Any]
-    config: Any
-    tokenizer: PreTrainedTokenizerBase
-    rows: Dataset
-    held: Dataset | None
-    callbacks: tuple[TrainerCallback, ...]
-    dtype: str
-    attention: str | None = None
+    from transformers import Trainer
 
 
 @dataclass(frozen=True)

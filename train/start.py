@@ -1,17 +1,67 @@
-"""What a trainer starts from: the model loaded from its folder, and the adapter that is laid on it."""
+"""What a trainer is built from: the model loaded from its folder, the adapter that is laid on it, rows and settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.model import Task, load, lora_config
-from train.stages import Ingredients
+from train.model import Adaptation, Task, load, lora_config
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from peft import LoraConfig
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 
-def policy_of(parts: Ingredients, task: Task) -> Any:
+@dataclass(frozen=True)
+class Ingredients:
+    """What a trainer is built from.
+
+    Attributes:
+        start: folder of the whole weights that training starts from.
+        adaptation: full, lora or qlora.
+        settings: the plan's values by name; `lora_…` are LoRA's.
+        config: TRL's configuration, made of the settings.
+        tokenizer: of the start's folder, with the template in force.
+        rows: what is trained, columns as the stage's collator takes them.
+        held: rows kept back for evaluation; None where there are none.
+        callbacks: of the run.
+        dtype: of the weights that are loaded.
+        attention: which implementation; None: transformers' choice.
+    """
+
+    start: Path
+    adaptation: Adaptation
+    settings: Mapping[str, Any]
+    config: Any
+    tokenizer: PreTrainedTokenizerBase
+    rows: Dataset
+    held: Dataset | None
+    callbacks: tuple[TrainerCallback, ...]
+    dtype: str
+    attention: str | None = None
+
+
+def arguments_of(parts: Ingredients, task: Task) -> dict[str, Any]:
+    """What every trainer of TRL takes, the model and its adapter among it.
+
+    Raises:
+        MissingInput, InputError: the model cannot be loaded.
+    """
+    return {
+        "model": _policy_of(parts, task),
+        "args": parts.config,
+        "train_dataset": parts.rows,
+        "eval_dataset": parts.held,
+        "processing_class": parts.tokenizer,
+        "callbacks": list(parts.callbacks),
+        "peft_config": _adapter_of(parts, task),
+    }
+
+
+def _policy_of(parts: Ingredients, task: Task) -> Any:
     """The model to train, loaded anew; what is new in it is drawn by the configuration's seed."""
     from transformers import set_seed
 
@@ -25,6 +75,6 @@ def policy_of(parts: Ingredients, task: Task) -> Any:
     )
 
 
-def adapter_of(parts: Ingredients, task: Task) -> LoraConfig | None:
+def _adapter_of(parts: Ingredients, task: Task) -> LoraConfig | None:
     """LoRA's configuration; None where all weights are trained."""
     return None if parts.adaptation == "full" else lora_config(parts.settings, task)
