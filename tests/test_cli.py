@@ -121,7 +121,7 @@ def test_no_permission(raw: Path) -> None:
 
 
 def test_ctrl_c_leaves_nothing_half_written(raw: Path) -> None:
-    rows = "".join(CHAT.replace("多少钱", f"第{n}个问题怎么收费") for n in range(300_000))
+    rows = "".join(CHAT.replace("多少钱", f"第{n}个问题怎么收费") for n in range(60_000))
     (raw / "raw" / "many.jsonl").write_text(rows, encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, "-m", "datakit", "clean", "raw", "-o", "clean"], cwd=raw, stderr=subprocess.PIPE

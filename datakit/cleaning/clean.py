@@ -48,6 +48,7 @@ from datakit.versions.store import (
     commit,
     is_complete,
     is_dataset,
+    is_reference,
     is_version,
     open_version,
     prepare_output,
@@ -173,10 +174,7 @@ def _as_recipe(recipe: Mapping[str, Any] | str | Path | None) -> Recipe:
 
 def _resolve(path: str | Path) -> str | Path:
     """A reference such as `clean@3f2a` as its version's folder; anything else as it is."""
-    text = str(path)
-    if "@" in text and not Path(text).exists() and is_dataset(Path(text.rpartition("@")[0])):
-        return open_version(text).path
-    return path
+    return open_version(path).path if is_reference(path) else path
 
 
 def _refuse_output_inside_input(inputs: Sequence[str | Path], out: Path) -> None:

@@ -25,7 +25,7 @@ from datakit.recipe.load import load_recipe
 from datakit.records import KINDS, Kind
 from datakit.sources.blocks import read_blocks
 from datakit.sources.discover import discover
-from datakit.versions.store import Version, is_dataset, is_version, open_version
+from datakit.versions.store import Version, is_dataset, is_reference, is_version, open_version
 
 _SLICE: Final = 4096  # rows of a version at a time
 
@@ -119,9 +119,8 @@ def _read(paths: Sequence[str | Path], settings: DataSettings, progress: Progres
 
 
 def _version(path: str | Path) -> Version | None:
-    text, place = str(path), Path(path)
-    is_reference = "@" in text and not place.exists() and is_dataset(Path(text.rpartition("@")[0]))
-    return open_version(path) if is_reference or is_dataset(place) or is_version(place) else None
+    place = Path(path)
+    return open_version(path) if is_reference(path) or is_dataset(place) or is_version(place) else None
 
 
 def _version_batches(version: Version, progress: Progress) -> _Batches:

@@ -8,21 +8,18 @@ proofs/5c1e0f9a7b23/
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from datakit.errors import DataVerdict
-from datakit.files import write_whole
 from datakit.masks.findings import Findings
 from datakit.masks.plan import ProofSettings, proof_hash
 from datakit.template.model import Model
-from datakit.versions.manifest import FILE, Part, changed_parts
+from datakit.versions.manifest import FILE, Part, Sealed, changed_parts
 from datakit.versions.store import Version
 
 FOLDER: Final = "proofs"
@@ -38,17 +35,15 @@ class Packs(BaseModel):
     tokens: int
 
 
-class ProofManifest(BaseModel):
+class ProofManifest(Sealed):
     """Everything there is to know about a proof but its rows.
 
     proof: 12 hex digits. version, model: fingerprints of what it is about. settings: masks, stage and arguments.
     max_length: tokens that rows of a kind were held to, None where to none. clock: the day that a dated template
     wrote, None where it writes none. rows: looked at; left_out: of them. kinds: rows that are left, by kind. total,
     trained: tokens of the rows that are left. packs: what they make where they are packed, by kind. content: blake2b
-    over keys, ids and labels of the rows, in their order. checksum: blake2b over the manifest without this field.
+    over keys, ids and labels of the rows, in their order.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int
     proof: str
@@ -69,17 +64,6 @@ class ProofManifest(BaseModel):
     content: str
     parts: dict[str, Part]
     libraries: dict[str, str]
-    checksum: str = ""
-
-    def own_checksum(self) -> str:
-        """What `checksum` must be."""
-        plain = self.model_dump(mode="json", exclude={"checksum"})
-        return hashlib.blake2b(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
-
-    def write(self, folder: Path) -> None:
-        """Write the manifest into a folder whose parts are all there; this makes it a proof."""
-        plain = self.model_copy(update={"checksum": self.own_checksum()}).model_dump(mode="json")
-        write_whole(folder / FILE, orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 @dataclass(frozen=True)
@@ -145,15 +129,7 @@ def read(folder: Path) -> Proof:
     Raises:
         DataVerdict: its manifest is unreadable or was changed.
     """
-    path = folder / FILE
-    cure = f"Remove {folder} and make the proof again"
-    try:
-        manifest = ProofManifest.model_validate_json(path.read_bytes())
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise DataVerdict(str(path), f"not a manifest ({str(error).splitlines()[0]})", cure=cure) from None
-    if manifest.checksum != manifest.own_checksum():
-        raise DataVerdict(str(path), "changed after it was written", cure=cure)
-    return Proof(manifest, folder)
+    return Proof(ProofManifest.read_sealed(folder, f"Remove {folder} and make the proof again"), folder)
 
 
 def verify(proof: Proof) -> list[DataVerdict]:

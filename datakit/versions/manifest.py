@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,15 +46,48 @@ class Counts(BaseModel):
     near: dict[str, int]
 
 
-class Manifest(BaseModel):
+class Sealed(BaseModel):
+    """A manifest with its own checksum: blake2b over all its fields but this one. It is the last file of its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checksum: str = ""
+
+    def _fields_and_checksum(self) -> tuple[dict[str, Any], str]:
+        plain = self.model_dump(mode="json", exclude={"checksum"})
+        digest = hashlib.blake2b(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS), digest_size=16)
+        return plain, digest.hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into a folder whose parts are all there; this makes it whole."""
+        plain, own = self._fields_and_checksum()
+        text = orjson.dumps({**plain, "checksum": own}, option=orjson.OPT_INDENT_2).decode()
+        write_whole(folder / FILE, text + "\n")
+
+    @classmethod
+    def read_sealed(cls, folder: Path, cure: str) -> Self:
+        """The manifest of a folder; `cure`: what to do where it is damaged.
+
+        Raises:
+            DataVerdict: it is unreadable or was changed after it was written.
+        """
+        path = folder / FILE
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except (ValidationError, UnicodeDecodeError, OSError) as error:
+            raise DataVerdict(str(path), f"not a manifest ({str(error).splitlines()[0]})", cure=cure) from None
+        if manifest.checksum != manifest._fields_and_checksum()[1]:
+            raise DataVerdict(str(path), "changed after it was written", cure=cure)
+        return manifest
+
+
+class Manifest(Sealed):
     """Everything there is to know about a version but its rows.
 
     fingerprint: 64 hex digits; the version's name is the first 12. schemas: kind to column to type, of the
     files in data/. parts: path inside the version to its size and checksum. settings: hash over the recipe's
-    effective values for cleaning. checksum: blake2b over the manifest without this field.
+    effective values for cleaning.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int
     fingerprint: str
@@ -67,25 +100,11 @@ class Manifest(BaseModel):
     settings: str
     libraries: dict[str, str]
     template: str | None = None
-    checksum: str = ""
 
     @property
     def version(self) -> str:
         """The version's name: 12 hex digits."""
         return self.fingerprint[:12]
-
-    def sealed(self) -> Manifest:
-        """The manifest with its own checksum filled in."""
-        return self.model_copy(update={"checksum": self._own_checksum()})
-
-    def _own_checksum(self) -> str:
-        plain = self.model_dump(mode="json", exclude={"checksum"})
-        return hashlib.blake2b(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
-
-    def write(self, folder: Path) -> None:
-        """Write the manifest into a folder whose parts are all there; this makes it a version."""
-        plain = self.sealed().model_dump(mode="json")
-        write_whole(folder / FILE, orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode() + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -94,17 +113,7 @@ class Manifest(BaseModel):
         Raises:
             DataVerdict: it is unreadable or was changed after it was written.
         """
-        path = folder / FILE
-        try:
-            manifest = cls.model_validate_json(path.read_bytes())
-        except (ValidationError, UnicodeDecodeError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise DataVerdict(
-                str(path), f"not a manifest ({first})", cure="Restore the version or make it again"
-            ) from None
-        if manifest.checksum != manifest._own_checksum():
-            raise DataVerdict(str(path), "changed after it was written", cure="Restore the version or make it again")
-        return manifest
+        return cls.read_sealed(folder, "Restore the version or make it again")
 
 
 def changed_parts(folder: Path, parts: dict[str, Part], cure: str) -> list[DataVerdict]:

@@ -91,6 +91,12 @@ def is_version(path: Path) -> bool:
     return (path / FILE).is_file() and _NAME.fullmatch(path.name) is not None
 
 
+def is_reference(path: str | Path) -> bool:
+    """Whether an input is written `clean@3f2a` with a dataset before the @, and no file is called so."""
+    text = str(path)
+    return "@" in text and not Path(text).exists() and is_dataset(Path(text.rpartition("@")[0]))
+
+
 def open_version(reference: str | Path) -> Version:
     """The version that a reference names: `PATH` (latest), `PATH@3f2a` (a unique prefix), or a version's folder.
 
