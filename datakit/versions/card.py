@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datakit.records import KINDS
 from datakit.versions.manifest import Manifest
 
 
@@ -21,7 +20,7 @@ def version_card(manifest: Manifest) -> str:
 
 
 def _front_matter(manifest: Manifest, prefix: str) -> str:
-    kinds = [kind for kind in KINDS if manifest.counts.kinds.get(kind)]
+    kinds = [kind for kind, rows in manifest.counts.kinds.items() if rows]
     # The kind with the most rows is what `load_dataset(path)` means without a config's name.
     default = max(kinds, key=lambda kind: manifest.counts.kinds[kind], default="")
     lines = ["---", "configs:"]

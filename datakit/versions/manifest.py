@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -51,6 +51,7 @@ class Sealed(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    file: ClassVar[str] = FILE
     checksum: str = ""
 
     def _fields_and_checksum(self) -> tuple[dict[str, Any], str]:
@@ -62,7 +63,7 @@ class Sealed(BaseModel):
         """Write the manifest into a folder whose parts are all there; this makes it whole."""
         plain, own = self._fields_and_checksum()
         text = orjson.dumps({**plain, "checksum": own}, option=orjson.OPT_INDENT_2).decode()
-        write_whole(folder / FILE, text + "\n")
+        write_whole(folder / self.file, text + "\n")
 
     @classmethod
     def read_sealed(cls, folder: Path, cure: str) -> Self:
@@ -71,7 +72,7 @@ class Sealed(BaseModel):
         Raises:
             DataVerdict: it is unreadable or was changed after it was written.
         """
-        path = folder / FILE
+        path = folder / cls.file
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except (ValidationError, UnicodeDecodeError, OSError) as error:

@@ -1,0 +1,59 @@
+"""`datakit annotate push`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from datakit.cli.annotate.where import Server
+from datakit.cli.options import Json, Overrides
+
+if TYPE_CHECKING:
+    from annotation.push import PushResult
+
+
+def push(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML) with [annotate].", show_default=False)],
+    server: Server = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan only: how many items, and what is left out; send nothing.")
+    ] = False,
+    sets: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the rows of a recipe's campaign to the server; again: what is missing, and no row twice.
+
+    Example: datakit annotate push recipes/sales.toml
+    """
+    from contextlib import ExitStack
+
+    import orjson
+
+    from annotation.client import server_from
+    from annotation.push import push as push_campaign
+    from datakit.cli.progress import Bar
+    from datakit.recipe.load import load_recipe
+
+    loaded = load_recipe(recipe, sets or [])
+    with ExitStack() as open_things:
+        to = None if dry_run else open_things.enter_context(server_from(server))
+        result = push_campaign(loaded, to, open_things.enter_context(Bar(quiet=as_json)), dry_run=dry_run)
+    if as_json:
+        typer.echo(orjson.dumps(result.to_json()).decode())
+        return
+    _show(result)
+
+
+def _show(result: PushResult) -> None:
+    for row in result.left_out.iter_rows(named=True):
+        typer.echo(f"left out: {row['source']}:{row['line']}: {row['reason']}: {row['detail']}", err=True)
+    sent = f"{result.pushed:,} sent" if result.url else f"{result.pushed:,} to be sent"
+    typer.echo(f"{result.campaign}: {result.items:,} items; {sent}, {result.already:,} there before")
+    if result.annotators:
+        typer.echo(f"annotators: {', '.join(result.annotators)}")
+    if result.made:
+        typer.echo(f"passwords of {', '.join(result.made)}: {result.folder / 'passwords.json'}")
+    if result.url:
+        typer.echo(result.url)
