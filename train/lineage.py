@@ -1,7 +1,8 @@
-"""Where a trained model comes from: run by run back to a base, and row by row back to a line of a raw file."""
+"""Where a trained model comes from: run by run back to a base, and row by row, over all versions, to a raw file."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -36,7 +37,8 @@ def lineage(run: Run, row: str | None = None) -> dict[str, Any]:
     Returns:
         chain: a link a run, newest first; base: what the first run began with; files: the raw files that the run's
         version was made from; row: one row's way from its raw file into the run: decision of
-        the version, use in the run (trained, held_out, or left_out of its proof), tokens and trained tokens.
+        the version, use in the run (trained, held_out, or left_out of its proof), tokens and trained tokens; versions:
+        the run's version and those that it descends from, each with what it decided on rows of that key.
 
     Raises:
         MissingInput: the version has no such row.
@@ -48,13 +50,51 @@ def lineage(run: Run, row: str | None = None) -> dict[str, Any]:
         "base": str(base) if base else None,
         "files": [],
         "row": None,
+        "versions": [],
     }
     version = _version(run)
     if version is not None:
         found["files"] = [source.model_dump() for source in version.manifest.inputs]
         holdout = float(flatten(run.fields["facts"]).get("recipe.holdout", 0))
         found["row"] = _row(version, _proved(run), row, holdout)
+        key = (found["row"]["source"], found["row"]["line"])
+        found["versions"] = [_decided(name, known, key) for name, known in descent(version)]
     return found
+
+
+def descent(version: Version) -> list[tuple[str, Version | None]]:
+    """A version and all that it descends from, nearest first, by reference; None where one is no longer found.
+
+    A reference has no place: `clean@3f2a9c1b04d2` is looked for beside the version's dataset, and in every folder
+    above it.
+    """
+    found: dict[str, Version | None] = {version.reference: version}
+    ahead = [version]
+    for known in ahead:
+        for parent in known.manifest.parents:
+            if parent not in found:
+                found[parent] = _found_above(known.path, parent)
+                ahead += [before] if (before := found[parent]) is not None else []
+    return list(found.items())
+
+
+def _found_above(path: Path, reference: str) -> Version | None:
+    for folder in path.resolve().parents:
+        try:
+            return open_version(folder / reference)
+        except DatakitError:
+            continue
+    return None
+
+
+def _decided(name: str, version: Version | None, key: tuple[str, int]) -> dict[str, Any]:
+    """How often a version's ledger decided what on rows of a key: once, or of judgements once an answer."""
+    if version is None:
+        return {"version": name, "path": None, "decisions": {}}
+    same = (pl.col("source") == key[0]) & (pl.col("line") == key[1])
+    ledger = pl.scan_parquet(version.path / "ledger.parquet").filter(same)
+    counted = ledger.group_by("decision").len().sort("decision").collect()
+    return {"version": name, "path": str(version.path), "decisions": dict(counted.iter_rows())}
 
 
 def _link(run: Run) -> dict[str, Any]:

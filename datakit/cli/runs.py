@@ -132,6 +132,9 @@ def lineage(
         typer.echo(f"{link['stage']}: {link['run']} ({link['status']}{forked})")
         typer.echo(f"  rows of {link['dataset'] or 'a version that is no longer there'}")
     typer.echo(f"base: {found['base'] or 'unknown'}")
+    for link in found["versions"][1:]:
+        decided = ", ".join(f"{count} {decision}" for decision, count in link["decisions"].items())
+        typer.echo(f"from {link['version']}: {decided or 'no such row' if link['path'] else 'no longer found'}")
     for file in found["files"]:
         typer.echo(f"file: {file['source']}  {file['bytes']:,} bytes  {file['blake2b']}")
     if found["row"] is not None:

@@ -28,6 +28,10 @@ class EvaluateSettings(Table):
     judge: str = Field(
         default="rules", description="who says which answer is better: rules, or a reward model's folder"
     )
+    human: str | None = Field(
+        default=None,
+        description="people's ratings of the model's answers: a campaign's judgements, or a version resolved from them",
+    )
     samples: int = Field(default=128, ge=1, description="prompts that are answered: the first ones, rows by id")
     max_new_tokens: int = Field(default=256, ge=1, description="tokens that an answer may take")
     seed: int = Field(default=0, ge=0, description="of the sampled answers")
@@ -48,6 +52,8 @@ class EvaluateSettings(Table):
             name: tuple(str(folder / path) for path in getattr(self, name))
             for name in ("prompts", "choice", "cloze", "general")
         }
+        if self.human is not None:
+            update["human"] = str(folder / self.human)
         if self.judge != "rules":
             update["judge"] = str(folder / self.judge)
         return self.model_copy(update=update)
