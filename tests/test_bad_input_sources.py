@@ -56,14 +56,14 @@ def outcome(path: Path, **limits: Any) -> tuple[int, list[dict[str, Any]]]:
         ("nosuch.jsonl", MissingInput, "no such file"),
         ("empty", InputError, "empty folder"),
         ("x.jsonl", InputError, "named like a file, and empty"),
-        ("other", InputError, "a.docx"),
+        ("other", InputError, "a.pptx"),
     ],
 )
 def test_errors_say_where_and_what(tmp_path: Path, name: str, kind: type[InputError], words: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.jsonl").mkdir()
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "a.docx").write_text("x")
+    (tmp_path / "other" / "a.pptx").write_text("x")
     with pytest.raises(kind, match=words) as caught:
         discover([tmp_path / name])
     assert caught.value.where == str(tmp_path / name)

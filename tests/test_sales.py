@@ -132,3 +132,13 @@ def test_mojibake_comes_back_as_it_was(planted: Planted) -> None:
         if all(line.replace('"', '\\"').replace("\n", "") in written.replace("\\n", "") for line in text.split("\n"))
     ]
     assert len(found) >= 0.95 * len(wanted)
+
+
+def test_the_documents_are_what_the_script_makes(tmp_path: Path) -> None:
+    load_plant()  # puts the recipe's modules on the path
+    from authoring.documents import write_documents
+
+    write_documents(SALES / "good" / "manual.md", tmp_path)
+    assert {path.name for path in (SALES / "documents").iterdir()} == {"manual.html", "manual.docx", "manual.pdf"}
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (SALES / "documents" / path.name).read_bytes(), path.name

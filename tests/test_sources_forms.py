@@ -330,9 +330,9 @@ def test_an_empty_block_parses_to_nothing() -> None:
 
 def test_every_fault_of_the_input_at_once(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "x.docx").write_text("x")
+    (tmp_path / "x.pptx").write_text("x")
     with pytest.raises(InputError) as caught:
-        discover([tmp_path / "nosuch.jsonl", tmp_path / "empty", tmp_path / "x.docx"])
+        discover([tmp_path / "nosuch.jsonl", tmp_path / "empty", tmp_path / "x.pptx"])
     assert isinstance(caught.value, FileNotFoundError)
-    assert all(word in str(caught.value) for word in ("nosuch.jsonl", "empty folder", ".docx"))
+    assert all(word in str(caught.value) for word in ("nosuch.jsonl", "empty folder", ".pptx"))
     assert str(tmp_path) in str(caught.value)

@@ -19,7 +19,8 @@ from datakit.formats.frames import Records
 from datakit.formats.row import BadRow, Draft, Row, described, to_json
 from datakit.recipe.data import DataSettings, Format
 from datakit.records import KINDS, Kind
-from datakit.sources.block import Block
+from datakit.sources.block import Block, Document, Reject
+from datakit.sources.extract import document_rows
 
 REJECTED: Final[dict[str, pl.DataType]] = {
     "source": pl.String(),
@@ -41,6 +42,9 @@ REASONS: Final = (
     "truncated_file",
     "ragged_row",
     "empty",
+    "encrypted",
+    "no_text",
+    "broken_document",
 )
 
 _KEY: Final = frozenset({"id", "source", "line"})
@@ -76,6 +80,8 @@ def parse(block: Block, settings: DataSettings) -> Parsed:
     with no_collection():
         if block.shape == "table":
             _read_table(block, reader)
+        elif isinstance(block.payload, tuple):
+            _read_documents(block.payload, reader)
         elif isinstance(block.payload, list):
             for line, offset, length, row in block.payload:
                 reader.take(line, offset, length, row)
@@ -108,7 +114,9 @@ class _Reader:
 
     def __init__(self, block: Block, settings: DataSettings) -> None:
         self.source, self.strings = block.source, block.strings
-        self.columns, self.forced = settings.columns, settings.format
+        self.columns, self.forced, self.layout = settings.columns, settings.format, block.layout
+        if self.layout is not None and self.forced is None:
+            self.forced = self.layout.format
         self.records: dict[Kind, Records] = {}
         self.rejected: list[tuple[int, int | None, int | None, str, str]] = []
         self.unknown: Counter[tuple[str, ...]] = Counter()
@@ -154,6 +162,8 @@ class _Reader:
         self.rejected.append((line, offset, length, reason, clean if len(clean) <= _DETAIL else clean[:_DETAIL] + "…"))
 
     def _keep(self, line: int, row: dict[str, Any]) -> None:
+        if self.layout is not None:
+            row = self.layout.retagged(_renamed(row, self.layout.columns))
         if self.columns:
             row = _renamed(row, self.columns)
         if "meta" in row and row.keys() >= _KEY:
@@ -167,7 +177,7 @@ class _Reader:
             plan = self._plan(keys)
         draft = self._draft(row, plan)
         self._add(line, row, plan, draft)
-        if plan.fitting == ("text",) and not self.columns and plan.is_plain():
+        if plan.fitting == ("text",) and not (self.columns or self.layout) and plan.is_plain():
             self._plain[keys] = next(iter(draft.used))
 
     def _add(self, line: int, row: Row, plan: _Plan, draft: Draft) -> None:
@@ -247,6 +257,16 @@ def _read_table(block: Block, reader: _Reader) -> None:
     if frame is not None:
         for line, row in enumerate(frame.iter_rows(named=True), block.line):
             reader.take(line, None, None, row)
+
+
+def _read_documents(documents: tuple[Document, ...], reader: _Reader) -> None:
+    """Rows of documents, their text taken out of them here."""
+    for document in documents:
+        for row in document_rows(document):
+            if isinstance(row, Reject):
+                reader.reject(row.line, row.offset, row.length, row.reason, row.detail)
+            else:
+                reader.take(*row)
 
 
 def _read_lines(block: Block, reader: _Reader) -> None:

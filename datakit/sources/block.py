@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from datakit.sources.layout import Layout
 
 Notice = Callable[[str], None]
 
 TARGET_BYTES: Final = 8 << 20  # a block: large enough for polars to pay off, small enough that a worker stays small
 MAX_ROW_BYTES: Final = 64_000_000  # `clean.max_row_mb`
 
-Shape = Literal["lines", "elements", "rows", "table"]
+Shape = Literal["lines", "elements", "rows", "table", "documents"]
+DocumentForm = Literal["html", "pdf", "docx", "txt"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,39 @@ class Reject:
     detail: str
 
 
+class Broken(Exception):
+    """A document, or a part of it, that holds no text that can be read: a reason word, and a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document whose text is taken out of it by `extract.document_rows`, in a worker process.
+
+    Attributes:
+        form: what it is.
+        data: its bytes.
+        line: 1-based number of its first row.
+        offset: where it begins in the decompressed file.
+        charset: what the server said of its encoding, for html.
+        encoding: what the recipe says of it, which decides.
+        meta: columns that every row of it gets beside the text.
+        largest: bytes of a row; a longer page or section is rejected.
+    """
+
+    form: DocumentForm
+    data: bytes
+    line: int = 1
+    largest: int = MAX_ROW_BYTES
+    offset: int = 0
+    charset: str | None = None
+    encoding: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Block:
     r"""Consecutive rows of one file, not yet parsed; picklable.
@@ -39,22 +75,25 @@ class Block:
         offset: byte offset of the payload in the decompressed, decoded file (0 for tables).
         payload: by `shape`: "lines", UTF-8 bytes that end at line ends, a row a line, blank lines are no rows;
             "elements", the same with the elements of a JSON array, a line each; "rows", a list of (line, offset,
-            length, dict of text cells); "table", an Arrow IPC file whose rows are consecutive.
+            length, dict of text cells); "table", an Arrow IPC file whose rows are consecutive; "documents", documents
+            that are still to be read.
         shape: what the payload is.
         offsets: of "elements", the offset of each in the file (None where an object holds the list).
         rejects: rows of this stretch that could not be read, beside those of the payload.
         strings: all cells are text, as in csv: lists and booleans stand in strings.
+        layout: what a catalogue beside the file says of its columns.
         size: bytes of the file that this block covers.
     """
 
     source: str
     line: int
     offset: int
-    payload: bytes | list[tuple[int, int | None, int | None, dict[str, Any]]] = b""
+    payload: bytes | list[tuple[int, int | None, int | None, dict[str, Any]]] | tuple[Document, ...] = b""
     shape: Shape = "lines"
     offsets: tuple[int | None, ...] = ()
     rejects: tuple[Reject, ...] = field(default=())
     strings: bool = False
+    layout: Layout | None = None
     size: int = 0
 
     def __len__(self) -> int:

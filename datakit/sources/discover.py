@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import glob
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -16,9 +17,15 @@ from typing import Final, Literal
 
 from datakit.errors import InputError, InputPermission, MissingInput
 from datakit.sources.block import Notice
+from datakit.sources.catalogue import INFO, NAMES, Catalogue, catalogue_of
+from datakit.sources.extras import need_documents
+from datakit.sources.layout import Layout
+from datakit.sources.remote import fetch, is_remote, local_path
 from datakit.sources.stream import ByteStream, Compression, compression_of, take_head
 
-Form = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "txt", "md"]
+Form = Literal[
+    "jsonl", "json", "csv", "tsv", "parquet", "arrow", "txt", "md", "html", "pdf", "docx", "xlsx", "warc", "catalogue"
+]
 
 FORMS: Final[dict[str, Form]] = {
     ".jsonl": "jsonl",
@@ -32,9 +39,21 @@ FORMS: Final[dict[str, Form]] = {
     ".txt": "txt",
     ".md": "md",
     ".markdown": "md",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".warc": "warc",
+    ".wet": "warc",
 }
+_ROWS: Final = frozenset({"jsonl", "json", "csv", "tsv", "parquet", "arrow"})
 COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
-_ACCEPTED: Final = "jsonl, json, csv, tsv, parquet, arrow, txt or md, plain, .gz or .zst"
+_ACCEPTED: Final = (
+    "jsonl, json, csv, tsv, parquet, arrow, txt, md, html, pdf, docx, xlsx, warc or wet, plain, .gz or .zst"
+)
 _SHOWN: Final = 5  # names listed in one notice
 
 
@@ -43,7 +62,8 @@ class SourceFile:
     """One file to read.
 
     path: where it is; source: its name in row keys, with forward slashes; form and compression: how it is read;
-    bytes: its size on disk.
+    bytes: its size on disk; layout: what a catalogue beside it says of its columns. A file of the form "catalogue" says
+    how others are read, and holds no rows.
     """
 
     path: Path
@@ -51,12 +71,15 @@ class SourceFile:
     form: Form
     compression: Compression
     bytes: int
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
 class _Found:
     path: Path
     name: str
+    layout: Layout | None = None
+    describes: bool = False
 
 
 def discover(paths: Sequence[str | Path], notice: Notice = lambda text: None) -> list[SourceFile]:
@@ -64,11 +87,14 @@ def discover(paths: Sequence[str | Path], notice: Notice = lambda text: None) ->
 
     Args:
         paths: files, folders (read recursively; hidden files are skipped), globs, "-" for standard input, and
-            datasets or versions of datakit (the version's rows are read).
+            datasets or versions of datakit (the version's rows are read); any of them elsewhere, by a protocol of
+            fsspec. In a folder that describes its data (`catalogue`) what it names is read.
         notice: hears of what was passed over.
 
     Raises:
         MissingInput, InputPermission, InputError: every fault of all paths, as one error; of the first one's class.
+        MissingExtra: there are documents, and what reads them is not installed.
+        Surroundings: the network fails.
     """
     faults: list[InputError] = []
     found: list[_Found] = []
@@ -89,6 +115,8 @@ def discover(paths: Sequence[str | Path], notice: Notice = lambda text: None) ->
         faults.append(MissingInput("input", "no path given", "a file, a folder, a glob or -", "Name what to read"))
     if faults:
         raise _together(faults)
+    for form, source in {file.form: file.source for file in reversed(files)}.items():
+        need_documents(form, source)
     return sorted(files, key=lambda file: file.source)
 
 
@@ -123,6 +151,8 @@ def _expand(text: str, faults: list[InputError], notice: Notice) -> list[_Found]
     """The files behind one path as the user wrote it."""
     if text == "-":
         return [_Found(_spool(), "stdin")]
+    if is_remote(text):
+        text = local_path(text) or str(fetch(text, lambda name: split_suffixes(name)[0] is not None, notice))
     path = Path(text)
     try:
         path.stat()
@@ -138,6 +168,8 @@ def _expand(text: str, faults: list[InputError], notice: Notice) -> list[_Found]
         raise InputError(text, "neither a file nor a folder", "a file or a folder", "Pipe it in: datakit clean - < …")
     if split_suffixes(path.name)[0] is None:
         raise InputError(text, f"of unknown type '{path.suffix or path.name}'", _ACCEPTED, "Rename or convert it")
+    if path.name == INFO and (catalogue := catalogue_of(path.parent)) is not None and catalogue.described_by == path:
+        return _described(catalogue, path.parent, path.parent, notice)
     return [_Found(path, path.name)]
 
 
@@ -185,14 +217,18 @@ def _folder(folder: Path, faults: list[InputError], notice: Notice) -> list[_Fou
         parts = sorted((version / "data").glob("*.parquet"))
         return [_Found(part, part.relative_to(version).as_posix()) for part in parts]
     found, passed, before = [], [], len(faults)
-    for path in _walk(folder, faults, notice):
-        name = path.relative_to(folder).as_posix()
-        if split_suffixes(path.name)[0] is None:
-            passed.append(name)
-        elif path.is_file():
-            found.append(_Found(path, name))
-        else:
-            notice(f"{path}: passed over, a link that leads nowhere or no plain file")
+    for place, catalogue, names in _walk(folder, faults, notice):
+        if catalogue is not None:
+            found += _described(catalogue, place, folder, notice)
+            names = _beside(catalogue, place, names, notice)
+        for path in (place / name for name in names):
+            name = path.relative_to(folder).as_posix()
+            if split_suffixes(path.name)[0] is None:
+                passed.append(name)
+            elif path.is_file():
+                found.append(_Found(path, name))
+            else:
+                notice(f"{path}: passed over, a link that leads nowhere or no plain file")
     _tell_passed(str(folder), passed, notice)
     if not found and len(faults) == before:
         what = "a folder named like a file, and empty" if split_suffixes(folder.name)[0] else "an empty folder"
@@ -203,6 +239,35 @@ def _folder(folder: Path, faults: list[InputError], notice: Notice) -> list[_Fou
             InputError(str(folder), what, f"files of type {_ACCEPTED}", "Put the raw files in, or name another folder")
         )
     return found
+
+
+def _described(catalogue: Catalogue, place: Path, folder: Path, notice: Notice) -> list[_Found]:
+    """The files that a folder says are its data, and the file that says so; names are relative to `folder`."""
+    notice(f"{place}: read by {catalogue.kind}, {len(catalogue.files)} files")
+    for what in catalogue.left_out:
+        notice(f"{place}: {what}")
+    found = []
+    for path, layout in catalogue.files:
+        if split_suffixes(path.name)[0] is None:
+            notice(f"{path}: passed over, of unknown type (not {_ACCEPTED})")
+        else:
+            found.append(_Found(path, path.relative_to(folder).as_posix(), layout))
+    if catalogue.described_by is not None:
+        name = catalogue.described_by.relative_to(folder).as_posix()
+        found.append(_Found(catalogue.described_by, name, describes=True))
+    return found
+
+
+def _beside(catalogue: Catalogue, place: Path, names: list[str], notice: Notice) -> list[str]:
+    """The files beside what a catalogue names that are read too: rows, where it does not claim to name all of them."""
+    listed = {path for path, _ in catalogue.files}
+    others = [name for name in names if name not in NAMES and place / name not in listed]
+    also = [name for name in others if not catalogue.complete and split_suffixes(name)[0] in _ROWS]
+    if also:
+        notice(f"{place}: {_listing(also)}, not named there, read as any other file")
+    if passed := [name for name in others if name not in also]:
+        notice(f"{place}: passed over {_listing(passed)}, not named there")
+    return also
 
 
 def _version_of(folder: Path) -> Path | None:
@@ -219,8 +284,11 @@ def _version_of(folder: Path) -> Path | None:
     return None
 
 
-def _walk(folder: Path, faults: list[InputError], notice: Notice) -> Iterator[Path]:
-    """Every file below a folder but hidden ones. A folder is entered once, so links cannot go round in circles."""
+def _walk(folder: Path, faults: list[InputError], notice: Notice) -> Iterator[tuple[Path, Catalogue | None, list[str]]]:
+    """Every folder below one, what it says of itself, and its files; hidden ones are passed over.
+
+    A folder is entered once, so links cannot go round in circles; below one that describes its data nothing is entered.
+    """
     seen: set[str] = set()
     linked: list[Path] = [folder]
     while linked:
@@ -233,13 +301,18 @@ def _walk(folder: Path, faults: list[InputError], notice: Notice) -> Iterator[Pa
                 folders.clear()
                 continue
             seen.add(real)
+            catalogue = catalogue_of(place) if NAMES & set(names) else None
+            if catalogue is not None:
+                folders.clear()
+                yield place, catalogue, sorted(name for name in names if not name.startswith("."))
+                continue
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             linked += [place / name for name in folders if (place / name).is_symlink()]
             nested = [name for name in folders if _version_of(place / name) is not None]
             for name in nested:
                 notice(f"{place / name}: passed over, a dataset of datakit inside the input; name it to read it")
             folders[:] = [name for name in folders if name not in nested and not (place / name).is_symlink()]
-            yield from (place / name for name in sorted(names) if not name.startswith("."))
+            yield place, None, sorted(name for name in names if not name.startswith("."))
 
 
 def _of_walk(error: OSError) -> InputError:
@@ -248,8 +321,12 @@ def _of_walk(error: OSError) -> InputError:
 
 def _tell_passed(where: str, names: list[str], notice: Notice) -> None:
     if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        notice(f"{where}: passed over {', '.join(names[:_SHOWN])}{more} (not {_ACCEPTED})")
+        notice(f"{where}: passed over {_listing(names)} (not {_ACCEPTED})")
+
+
+def _listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _spool() -> Path:
@@ -309,7 +386,9 @@ def _describe(one: _Found) -> SourceFile:
     compression = compression_of(one.path)
     if form is None:
         form = _sniff(one.path, compression)
-    return SourceFile(one.path, one.name, form, compression, one.path.stat().st_size)
+    if one.describes:
+        form = "catalogue"
+    return SourceFile(one.path, one.name, form, compression, one.path.stat().st_size, one.layout)
 
 
 def _sniff(path: Path, compression: Compression) -> Form:
@@ -319,5 +398,13 @@ def _sniff(path: Path, compression: Compression) -> Form:
         return "parquet"
     if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "arrow"
+    if head.startswith(b"%PDF-"):
+        return "pdf"
+    if head.startswith(b"PK\x03\x04"):
+        return "xlsx" if b"xl/" in head else "docx"
+    if head.startswith(b"WARC/"):
+        return "warc"
+    if re.match(rb"\s*<(?:!doctype html|html)", head.removeprefix(b"\xef\xbb\xbf"), re.IGNORECASE):
+        return "html"
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return {b"{": "jsonl", b"[": "json"}.get(first, "txt")  # type: ignore[return-value]

@@ -158,7 +158,7 @@ def read_csv(
             if delimiter != ",":
                 notice(f"{source}: cells are parted by {delimiter!r}")
         feed.put_back(0)
-        columns = _columns(next(csv.reader(feed, delimiter=delimiter), []), source, notice)
+        columns = column_names(next(csv.reader(feed, delimiter=delimiter), []), source, notice)
     except StopIteration:
         return
     except (csv.Error, _Unreadable) as fault:
@@ -225,7 +225,7 @@ def _delimiter(header: str) -> str:
     return max(_DELIMITERS, key=lambda mark: (header.count(mark), mark == ","))
 
 
-def _columns(header: list[str], source: str, notice: Notice) -> list[str]:
+def column_names(header: list[str], source: str, notice: Notice) -> list[str]:
     """Column names, each its own: blank ones are called column_3, repeated ones name_2."""
     names: list[str] = []
     for place, cell in enumerate(header, 1):
@@ -240,19 +240,19 @@ def _columns(header: list[str], source: str, notice: Notice) -> list[str]:
 
 def read_parquet(path: Path, source: str, target_bytes: int) -> Iterator[Block]:
     """Blocks of consecutive rows of a Parquet file, each an Arrow IPC file."""
-    yield from _frames(lambda: pl.scan_parquet(path, glob=False, hive_partitioning=False), path, source, target_bytes)
+    yield from _frames(lambda: pl.scan_parquet(path, glob=False, hive_partitioning=False), source, target_bytes)
 
 
 def read_arrow(path: Path, source: str, target_bytes: int) -> Iterator[Block]:
     """Blocks of consecutive rows of an Arrow file (Feather) or Arrow stream (as `datasets` writes it)."""
     if is_arrow_stream(path):
-        yield from _packed(stream_batches(path), path, source, target_bytes)
+        yield from packed(stream_batches(path), source, target_bytes)
     else:
-        yield from _frames(lambda: pl.scan_ipc(path, glob=False, hive_partitioning=False), path, source, target_bytes)
+        yield from _frames(lambda: pl.scan_ipc(path, glob=False, hive_partitioning=False), source, target_bytes)
 
 
-def _frames(scan: Any, path: Path, source: str, target_bytes: int) -> Iterator[Block]:
-    yield from _packed(_batches(scan, target_bytes), path, source, target_bytes)
+def _frames(scan: Any, source: str, target_bytes: int) -> Iterator[Block]:
+    yield from packed(_batches(scan, target_bytes), source, target_bytes)
 
 
 def _batches(scan: Any, target_bytes: int) -> Iterator[pl.DataFrame]:
@@ -262,9 +262,8 @@ def _batches(scan: Any, target_bytes: int) -> Iterator[pl.DataFrame]:
     yield from scan().collect_batches(chunk_size=max(target_bytes // per_row, 1), maintain_order=True, lazy=True)
 
 
-def _packed(batches: Iterator[pl.DataFrame], path: Path, source: str, target_bytes: int) -> Iterator[Block]:
-    """Each batch as an Arrow IPC file of at most about `target_bytes`."""
-    line = 1
+def packed(batches: Iterator[pl.DataFrame], source: str, target_bytes: int, line: int = 1) -> Iterator[Block]:
+    """Each batch as an Arrow IPC file of at most about `target_bytes`; rows are numbered from `line` on."""
     try:
         for batch in batches:
             pieces = max(1, round(batch.estimated_size() / target_bytes))
@@ -276,7 +275,7 @@ def _packed(batches: Iterator[pl.DataFrame], path: Path, source: str, target_byt
                 yield Block(source, line, 0, buffer.getvalue(), "table", size=size)
                 line += frame.height
     except DAMAGE as error:
-        detail = f"cannot be read as {path.suffix.lstrip('.') or 'a table'}: {str(error).strip().splitlines()[:1]}"
+        detail = f"cannot be read as a table: {str(error).strip().splitlines()[:1]}"
         yield Block(source, line, 0, rejects=(Reject(line, None, None, "truncated_file", detail),))
 
 

@@ -1,7 +1,7 @@
 """Compose the good rows from the hand-written pieces: python recipes/sales/author.py.
 
-The result is stored in good/; run it again only after changing a piece. The two manuals and the
-evaluation set are written by hand and are not touched.
+The result is stored in good/, and the manual in other forms in documents/; run it again only after changing a piece or
+the manual. The two manuals of good/ and the evaluation set are written by hand and are not touched.
 """
 
 import csv
@@ -17,6 +17,7 @@ sys.path.insert(0, str(_HERE))
 
 from authoring.crm import COLUMNS, write_crm  # noqa: E402
 from authoring.dialogues import write_dialogues  # noqa: E402
+from authoring.documents import write_documents  # noqa: E402
 from authoring.instructions import write_instructions  # noqa: E402
 from authoring.pieces import open_desk  # noqa: E402
 from authoring.preference import write_preference  # noqa: E402
@@ -56,3 +57,4 @@ def author(good: Path) -> dict[str, int]:
 
 if __name__ == "__main__":
     sys.stdout.write(f"{author(_HERE / 'good')}\n")
+    write_documents(_HERE / "good" / "manual.md", _HERE / "documents")
