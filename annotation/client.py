@@ -171,8 +171,8 @@ class Server:
             name: its name in the workspace.
             workspace: an id.
             guideline: Markdown, shown beside every record.
-            fields: as `annotation.fields` describes them.
-            questions: as `annotation.questions` describes them.
+            fields: as `annotation.campaigns.fields` describes them.
+            questions: as `annotation.campaigns.questions` describes them.
             overlap: submitted responses that complete a record.
         """
         if draft := self._datasets(name, workspace).get("draft"):  # it holds no record: only published ones take any
@@ -246,7 +246,7 @@ def distribution(overlap: int) -> dict[str, Any]:
 
 
 def _shape(question: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a question in Argilla's words, from ours (annotation.questions)."""
+    """The settings of a question in Argilla's words, from ours (annotation.campaigns.questions)."""
     options = [{"value": value, "text": text} for value, text in question.get("options", {}).items()]
     match question["kind"]:
         case "preference":

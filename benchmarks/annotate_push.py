@@ -26,9 +26,9 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from annotation.campaign import open_campaign
+from annotation.campaigns.campaign import open_campaign
+from annotation.campaigns.push import push
 from annotation.client import Server
-from annotation.push import push
 from annotation.server import environment
 from annotation.server.launch import start
 from datakit.cleaning.clean import clean

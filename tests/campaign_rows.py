@@ -10,10 +10,10 @@ import orjson
 import polars as pl
 from mask_rows import version_of
 
-from annotation import campaign as campaigns
-from annotation import items as campaign_items
-from annotation.campaign import Campaign, CampaignManifest, Guideline, open_campaign, relative_to
-from annotation.plan import LEFT_OUT
+from annotation.campaigns import campaign as campaigns
+from annotation.campaigns import items as campaign_items
+from annotation.campaigns.campaign import Campaign, CampaignManifest, Guideline, open_campaign, relative_to
+from annotation.campaigns.plan import LEFT_OUT
 from datakit.records import KINDS
 from datakit.versions.manifest import FORMAT, Counts, Manifest, describe_parts
 from datakit.versions.store import Version, commit, prepare_output
@@ -132,6 +132,7 @@ def judge(campaign: Campaign, said: Mapping[str, Mapping[str, Any]], **more: Any
                         "question": question["name"],
                         "kind": question["kind"],
                         "value": None if mine is None else orjson.dumps(mine, option=orjson.OPT_SORT_KEYS).decode(),
+                        "shown": None if mine is None else orjson.dumps(_shown(mine, items[item]["order"])).decode(),
                         "annotator": who,
                         "status": status,
                         "guideline": campaign.manifest.guidelines[-1].hash,
@@ -160,6 +161,12 @@ def judge(campaign: Campaign, said: Mapping[str, Mapping[str, Any]], **more: Any
         libraries={},
     )
     return commit(work, dataset, manifest, ["test"])
+
+
+def _shown(value: Any, order: Sequence[int]) -> Any:
+    """What an annotator who means `value` has said of answers in an order."""
+    answer = {"first": 0, "second": 1}.get(value) if isinstance(value, str) else None
+    return value if answer is None else "AB"[list(order).index(answer)]
 
 
 def everybody(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from annotation.items import SCHEMA
+from annotation.campaigns.items import SCHEMA
 
 START = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 

@@ -15,10 +15,10 @@ from mask_rows import version_of
 from train_rows import pairs
 from typer.testing import CliRunner
 
-from annotation.adjudicate import adjudicate, disagreements
-from annotation.campaign import Campaign, open_campaign
-from annotation.evidence import read_evidence
-from annotation.resolve import resolve
+from annotation.campaigns.campaign import Campaign, open_campaign
+from annotation.decisions.adjudicate import adjudicate, disagreements
+from annotation.decisions.evidence import read_evidence
+from annotation.decisions.resolve import resolve
 from annotation.server.state import Local
 from datakit.cli.app import app
 from datakit.errors import UsageFault
@@ -182,8 +182,8 @@ def test_the_second_round_reaches_a_server_and_grows(
 
     from local_argilla import call
 
+    from annotation.campaigns.push import push
     from annotation.client import Server
-    from annotation.push import push
 
     (tmp_path / "guide.md").write_text("选更好的回答。", encoding="utf-8")
     asked = recipe_from(

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from rating_tables import FLEISS_1971, KRIPPENDORFF_2011, counted, grid
 
-from annotation.agreement import agreement
-from annotation.cohen import cohen, weighted_cohen
-from annotation.krippendorff import LEVELS, krippendorff
-from annotation.ratings import paired, read_ratings, tally
-from annotation.table import read_table
+from annotation.judgements.judgements import SCHEMA
+from annotation.measures.agreement import agreement
+from annotation.measures.cohen import cohen, weighted_cohen
+from annotation.measures.judged import judged
+from annotation.measures.krippendorff import LEVELS, krippendorff
+from annotation.measures.ratings import paired, read_ratings, tally
+from annotation.measures.table import read_table
 from datakit.errors import InputError
 
 PANDALM = Path(__file__).parents[2] / "shared" / "data" / "pandalm" / "testset-v1.json"
@@ -129,9 +131,9 @@ def test_neither_order_nor_spelling_changes_anything(lines: list[str], random: o
     said = agreement(table, resamples=20).to_json()
     shuffled = table[rows] if rows else table
     assert agreement(shuffled, resamples=20).to_json() == said
-    spelt = table.with_columns(pl.col("value").replace_strict({"1": "1.0"}, default=pl.col("value")))
+    spelt = table.with_columns(pl.col("value").cast(pl.String).replace({"1": "1.0"}))
     again = agreement(spelt, resamples=20).to_json()
-    spelling = {"categories": [], "notes": []}  # both name values
+    spelling: dict[str, list[str]] = {"categories": [], "notes": []}  # both name values
     assert {**again, **spelling} == {**said, **spelling}
 
 
@@ -283,3 +285,27 @@ def test_by_question_pair_week_and_stratum() -> None:
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["by"]["week"]["2026-W47"]["percent"] == 0.0
     assert agreement(table.drop("stratum"), resamples=0, by=("stratum",)).to_json()["by"] == {"stratum": {}}
+
+
+def test_chance_is_that_of_what_people_could_say() -> None:
+    """Two who are blind and nearly always right, of pairs whose first answer always is the better one."""
+    rows = []
+    for number in range(40):
+        for who, wrong in (("a01", number < 2), ("a02", number > 37)):
+            value, shown = ("second", "BA") if wrong else ("first", "AB")
+            rows.append(
+                {
+                    **{"item": f"{number}", "question": "preference", "kind": "preference", "role": "ask"},
+                    **{
+                        "annotator": who,
+                        "status": "submitted",
+                        "value": f'"{value}"',
+                        "shown": f'"{shown[number % 2]}"',
+                    },
+                }
+            )
+    judgements = pl.DataFrame(rows, schema=SCHEMA)
+    meant, said = (agreement(judged(judgements, as_shown=way), resamples=0) for way in (False, True))
+    assert meant.percent == said.percent == 0.9
+    assert meant.alpha is not None and meant.alpha < 0, "as if they had agreed by chance"
+    assert said.alpha == pytest.approx(0.8, abs=0.01)

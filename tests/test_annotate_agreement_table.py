@@ -10,7 +10,7 @@ import pytest
 from campaign_rows import campaign_of, everybody, judge, version_with
 from typer.testing import CliRunner, Result
 
-from annotation.table import read_table
+from annotation.measures.table import read_table
 from datakit.cli.app import app
 from datakit.cli.edge import run
 from datakit.errors import InputError, MissingInput, UsageFault

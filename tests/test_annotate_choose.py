@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pushed_rows import pairs, version_of, write_gold
 
-from annotation.choose import draw
-from annotation.disagreement import differ
-from annotation.gold import read_gold
-from annotation.items import item_id
-from annotation.questions import questions_of
-from annotation.sides import arrange, orders, swapped
+from annotation.campaigns.choose import draw
+from annotation.campaigns.disagreement import differ
+from annotation.campaigns.gold import read_gold
+from annotation.campaigns.items import item_id
+from annotation.campaigns.questions import questions_of
+from annotation.campaigns.sides import arrange, orders, swapped
 from datakit.errors import InputError, MissingInput, UsageFault
 from datakit.recipe.annotate import AnnotateSettings, SelectSettings
 from datakit.versions.store import Version

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from preference_rows import answer, asked, call, pair, rated, turns
 
-from annotation.answers import answers_of, context_of
-from annotation.fields import Presentation, Unfit
-from annotation.markdown import aligned, faithful, plain, value
-from annotation.questions import language_of, questions_of
+from annotation.campaigns.answers import answers_of, context_of
+from annotation.campaigns.fields import Presentation, Unfit
+from annotation.campaigns.markdown import aligned, faithful, plain, value
+from annotation.campaigns.questions import language_of, questions_of
 from datakit.recipe.annotate import AnnotateSettings
 from datakit.recipe.load import recipe_from
 

@@ -15,10 +15,10 @@ import pytest
 from campaign_rows import campaign_of, everybody, judge, version_with
 from pushed_rows import pairs
 
-from annotation.annotators import Annotator, write_annotators
-from annotation.campaign import Campaign
-from annotation.judgements import SCHEMA, read
-from annotation.standing import WINDOW, Standing, standing
+from annotation.campaigns.campaign import Campaign
+from annotation.judgements.annotators import Annotator, write_annotators
+from annotation.judgements.judgements import SCHEMA, read
+from annotation.reports.standing import WINDOW, Standing, standing
 from datakit.versions.store import Version
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

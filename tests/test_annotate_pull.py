@@ -18,14 +18,14 @@ from annotators_at_work import Desk, answer, password_of
 from local_argilla import call
 from pushed_rows import campaign_recipe, dialogues, pairs, version_of
 
-from annotation.annotators import read_annotators
-from annotation.campaign import Campaign, open_campaign
+from annotation.campaigns.campaign import Campaign, open_campaign
+from annotation.campaigns.push import push
 from annotation.client import Server
-from annotation.judgements import LEDGER, SCHEMA, read
-from annotation.pull import CURSOR, PullResult
-from annotation.pull import pull as pull_campaign
-from annotation.push import push
-from annotation.resolve import resolve
+from annotation.decisions.resolve import resolve
+from annotation.judgements.annotators import read_annotators
+from annotation.judgements.judgements import LEDGER, SCHEMA, read
+from annotation.judgements.pull import CURSOR, PullResult
+from annotation.judgements.pull import pull as pull_campaign
 from annotation.server.state import Local
 from datakit.errors import UsageFault
 from datakit.recipe.recipe import Recipe

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from pretend_argilla import Pretended, identity
 from pushed_rows import pairs
 
-from annotation import client, responses
-from annotation.annotators import Annotator, meet, read_annotators, write_annotators
-from annotation.campaign import Campaign, Guideline
-from annotation.judgements import LEDGER, account, canonical, in_force, read
-from annotation.pull import CURSOR, pull
-from annotation.responses import Response, utc
+from annotation import client
+from annotation.campaigns.campaign import Campaign, Guideline
+from annotation.judgements import responses
+from annotation.judgements.annotators import Annotator, meet, read_annotators, write_annotators
+from annotation.judgements.judgements import LEDGER, account, canonical, in_force, read
+from annotation.judgements.pull import CURSOR, pull
+from annotation.judgements.responses import Response, utc
 from datakit.errors import DataVerdict, Surroundings, UsageFault
 from datakit.versions.store import versions
 

@@ -14,10 +14,10 @@ from local_argilla import call
 from pushed_rows import campaign_recipe, dialogues, pairs, version_of, write_gold
 
 from annotation import client
-from annotation.campaign import open_campaign
+from annotation.campaigns.campaign import open_campaign
+from annotation.campaigns.push import PushResult
+from annotation.campaigns.push import push as push_campaign
 from annotation.client import Server
-from annotation.push import PushResult
-from annotation.push import push as push_campaign
 from annotation.server.state import Local
 from datakit.errors import DataVerdict, UsageFault
 from datakit.recipe.annotate import SelectSettings

@@ -19,9 +19,9 @@ from local_argilla import begin, call
 from pushed_rows import campaign_recipe, pairs, version_of
 
 from annotation import client
-from annotation.campaign import open_campaign
+from annotation.campaigns.campaign import open_campaign
+from annotation.campaigns.push import push as push_campaign
 from annotation.client import Server
-from annotation.push import push as push_campaign
 from annotation.server.state import Local
 from datakit.errors import DataVerdict, Surroundings, UsageFault
 from datakit.recipe.recipe import Recipe

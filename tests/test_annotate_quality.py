@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from judged_campaigns import CARELESS, GOOD, LEFT, Person, judge
 from rating_tables import DAWID_SKENE_1979, grid
 
-from annotation.agreement import agreement
-from annotation.dawid_skene import dawid_skene
-from annotation.judged import judged, level_of, plain_values
-from annotation.quality import annotator_quality, gold_hits, known_truth
-from annotation.shares import against_half, wilson
+from annotation.measures.agreement import agreement
+from annotation.measures.dawid_skene import dawid_skene
+from annotation.measures.judged import judged, level_of, plain_values
+from annotation.measures.quality import annotator_quality, gold_hits, known_truth
+from annotation.measures.shares import against_half, wilson
 from datakit.errors import InputError
 
 

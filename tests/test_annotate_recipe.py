@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pushed_rows import campaign_recipe, pairs, version_of
 
-from annotation.campaign import campaign_folder, open_campaign
-from annotation.push import push
+from annotation.campaigns.campaign import campaign_folder, open_campaign
+from annotation.campaigns.push import push
 from datakit.errors import MissingInput, RecipeError, UsageFault
 from datakit.recipe.load import load_recipe, recipe_from
 

@@ -15,11 +15,11 @@ from campaign_rows import campaign_of, everybody, judge, version_with
 from judged_campaigns import judge as simulate
 from typer.testing import CliRunner
 
-from annotation.campaign import Campaign
-from annotation.contested import Contested, find_contested, most_contested
-from annotation.judged import judged
-from annotation.page import POLICY, chart
-from annotation.report import FILE, Findings, report_page, write_report
+from annotation.campaigns.campaign import Campaign
+from annotation.measures.judged import judged
+from annotation.reports.contested import Contested, find_contested, most_contested
+from annotation.reports.page import POLICY, chart
+from annotation.reports.report import FILE, Findings, report_page, write_report
 from datakit.cli.app import app
 from datakit.errors import UsageFault
 
@@ -195,7 +195,7 @@ def test_what_they_saw_stands_beside(campaign: Campaign) -> None:
 
 
 def campaign_judgements(campaign: Campaign) -> pl.DataFrame:
-    from annotation.judgements import pulled
+    from annotation.judgements.judgements import pulled
 
     return pulled(campaign).frame("judgements")
 

@@ -14,8 +14,8 @@ from mask_rows import plain_rows
 from preference_rows import call
 from train_rows import pairs, texts
 
-from annotation.campaign import Campaign, open_campaign
-from annotation.resolve import LEDGER, resolve
+from annotation.campaigns.campaign import Campaign, open_campaign
+from annotation.decisions.resolve import LEDGER, resolve
 from datakit.errors import DataVerdict, UsageFault
 from datakit.progress import Silent
 from datakit.recipe.resolve import ResolveSettings

@@ -12,7 +12,7 @@ from campaign_rows import campaign_of, judge
 from mask_rows import plain_rows, version_of
 from train_rows import pairs, texts
 
-from annotation.resolve import resolve
+from annotation.decisions.resolve import resolve
 from datakit.errors import UsageFault
 from datakit.recipe.resolve import ResolveSettings
 from datakit.versions.store import Version, verify

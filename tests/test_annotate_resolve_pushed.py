@@ -12,10 +12,10 @@ from campaign_rows import judge
 from local_argilla import call
 from pushed_rows import campaign_recipe, dialogues, pairs, version_of, write_gold
 
-from annotation.campaign import open_campaign
+from annotation.campaigns.campaign import open_campaign
+from annotation.campaigns.push import push
 from annotation.client import Server
-from annotation.push import push
-from annotation.resolve import resolve
+from annotation.decisions.resolve import resolve
 from annotation.server.state import Local
 from datakit.recipe.resolve import ResolveSettings
 from datakit.versions.store import verify

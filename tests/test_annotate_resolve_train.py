@@ -13,8 +13,8 @@ from tiny_weights import quiet
 from train_rows import pairs, recipe_of
 from typer.testing import CliRunner
 
-from annotation.campaign import Campaign
-from annotation.resolve import resolve
+from annotation.campaigns.campaign import Campaign
+from annotation.decisions.resolve import resolve
 from datakit.cli.app import app
 from datakit.recipe.resolve import ResolveSettings
 from train.lineage import descent, lineage

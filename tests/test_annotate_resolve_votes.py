@@ -12,10 +12,10 @@ from campaign_rows import JUDGEMENTS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.points import POINTS, points_of
-from annotation.tally import SHARES, agreement_of, decide, likely_shares, weighted_shares
-from annotation.verdicts import Pair, verdict_on
-from annotation.votes import accuracy_weights, discards_of, votes_of
+from annotation.decisions.points import POINTS, points_of
+from annotation.decisions.tally import SHARES, agreement_of, decide, likely_shares, weighted_shares
+from annotation.decisions.verdicts import Pair, verdict_on
+from annotation.decisions.votes import accuracy_weights, discards_of, votes_of
 from datakit.recipe.resolve import ResolveSettings
 
 

@@ -9,6 +9,7 @@ import typer
 
 from datakit.cli.annotate.where import Where, opened
 from datakit.cli.options import Json, Overrides
+from datakit.cli.paths import near
 from datakit.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from annotation.agreement import Agreement, By
-    from annotation.quality import Quality
-    from annotation.shares import Share
+    from annotation.measures.agreement import Agreement, By
+    from annotation.measures.quality import Quality
+    from annotation.measures.shares import Share
 
 _Where = Annotated[
     Path | None,
@@ -68,7 +69,7 @@ def agreement(
 
     Example: datakit annotate agreement --table judgements.csv --by pair
     """
-    from annotation.agreement import agreement as measure
+    from annotation.measures.agreement import agreement as measure
 
     if (where is None) == (table is None):
         raise UsageFault("annotate agreement", "needs one of a campaign and --table", cure="Give one of them")
@@ -99,7 +100,7 @@ def report(
 
     Example: datakit annotate report recipes/sales.toml
     """
-    from annotation.report import write_report
+    from annotation.reports.report import write_report
 
     path = write_report(opened(where, sets)[1], language)
     if as_json:
@@ -107,7 +108,7 @@ def report(
 
         typer.echo(orjson.dumps({"path": str(path), "bytes": path.stat().st_size}).decode())
     else:
-        typer.echo(str(path))
+        typer.echo(str(near(path)))
 
 
 def _read(
@@ -115,13 +116,13 @@ def _read(
 ) -> tuple[pl.DataFrame, Mapping[str, Quality] | None, Literal["nominal", "ordinal", "interval"]]:
     """The answers, the annotators' quality where there is a campaign, and the level of what was asked."""
     if where is None:
-        from annotation.table import read_table
+        from annotation.measures.table import read_table
 
         assert table is not None
         return read_table(table, names, wide), None, "nominal"
-    from annotation.judged import judged, level_of
-    from annotation.judgements import KIND, pulled
-    from annotation.quality import annotator_quality
+    from annotation.judgements.judgements import KIND, pulled
+    from annotation.measures.judged import judged, level_of
+    from annotation.measures.quality import annotator_quality
 
     campaign = opened(where, sets)[1]
     judgements = pulled(campaign).frame(KIND)
@@ -133,7 +134,7 @@ def _listed(text: str | None) -> list[str]:
 
 
 def _parts(names: Sequence[str]) -> list[By]:
-    from annotation.agreement import BY
+    from annotation.measures.agreement import BY
 
     for name in names:
         if name not in BY:

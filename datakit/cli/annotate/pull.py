@@ -8,14 +8,15 @@ import typer
 
 from datakit.cli.annotate.where import Server, Where, opened
 from datakit.cli.options import Json, Overrides
+from datakit.cli.paths import near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from annotation.campaign import Campaign
-    from annotation.pull import PullResult
-    from annotation.shares import Share
-    from annotation.standing import Standing
+    from annotation.campaigns.campaign import Campaign
+    from annotation.judgements.pull import PullResult
+    from annotation.measures.shares import Share
+    from annotation.reports.standing import Standing
     from datakit.versions.store import Version
 
 
@@ -35,7 +36,7 @@ def pull(
     import sys
 
     from annotation.client import server_from
-    from annotation.pull import pull as pull_campaign
+    from annotation.judgements.pull import pull as pull_campaign
     from datakit.cli.progress import Bar
 
     campaign = opened(where, sets)[1]
@@ -61,9 +62,9 @@ def progress(
 
     Example: datakit annotate progress recipes/sales.toml
     """
-    from annotation.annotators import read_annotators
-    from annotation.judgements import KIND, pulled
-    from annotation.standing import standing
+    from annotation.judgements.annotators import read_annotators
+    from annotation.judgements.judgements import KIND, pulled
+    from annotation.reports.standing import standing
 
     campaign = opened(where, sets)[1]
     version = pulled(campaign) if offline else _pulled(campaign, server, quiet=as_json)
@@ -77,7 +78,7 @@ def progress(
 
 def _pulled(campaign: Campaign, url: str | None, *, quiet: bool) -> Version:
     from annotation.client import server_from
-    from annotation.pull import pull as pull_campaign
+    from annotation.judgements.pull import pull as pull_campaign
     from datakit.cli.progress import Bar
 
     with server_from(url) as source, Bar(quiet=quiet) as bar:
@@ -89,7 +90,7 @@ def _tell(found: Standing, names: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from annotation.page_people import leans
+    from annotation.reports.page_people import leans
 
     console = Console(highlight=False)
     share = found.done / found.items if found.items else 1.0
@@ -131,7 +132,7 @@ def _share(share: Share | None) -> str:
 
 def _show(result: PullResult) -> None:
     answers = result.answers
-    typer.echo(f"{result.version.reference}  {result.version.path}")
+    typer.echo(f"{result.version.reference}  {near(result.version.path)}")
     statuses = "".join(f", {count:,} {status}" for status, count in result.statuses.items())
     typer.echo(f"{answers['in']:,} answers of {result.annotators:,} annotators: {answers['kept']:,} kept{statuses}")
     for reason, count in result.reasons.items():

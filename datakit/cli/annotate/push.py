@@ -9,9 +9,10 @@ import typer
 
 from datakit.cli.annotate.where import Server
 from datakit.cli.options import Json, Overrides
+from datakit.cli.paths import near
 
 if TYPE_CHECKING:
-    from annotation.push import PushResult
+    from annotation.campaigns.push import PushResult
 
 
 def push(
@@ -31,8 +32,8 @@ def push(
 
     import orjson
 
+    from annotation.campaigns.push import push as push_campaign
     from annotation.client import server_from
-    from annotation.push import push as push_campaign
     from datakit.cli.progress import Bar
     from datakit.recipe.load import load_recipe
 
@@ -53,7 +54,12 @@ def _show(result: PushResult) -> None:
     typer.echo(f"{result.campaign}: {result.items:,} items; {sent}, {result.already:,} there before")
     if result.annotators:
         typer.echo(f"annotators: {', '.join(result.annotators)}")
-    if result.made:
-        typer.echo(f"passwords of {', '.join(result.made)}: {result.folder / 'passwords.json'}")
+    tell_passwords(result)
     if result.url:
         typer.echo(result.url)
+
+
+def tell_passwords(result: PushResult) -> None:
+    """Say where the passwords of the people are whom a push has made."""
+    if result.made:
+        typer.echo(f"passwords of {', '.join(result.made)}: {near(result.folder / 'passwords.json')}")

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datakit.cli.annotate.push import tell_passwords
 from datakit.cli.annotate.where import Server, Where, opened
 from datakit.cli.options import Json, Overrides
+from datakit.cli.paths import near
 
 if TYPE_CHECKING:
-    from annotation.adjudicate import AdjudicateResult
-    from annotation.resolve import ResolveResult
+    from annotation.decisions.adjudicate import AdjudicateResult
+    from annotation.decisions.resolve import ResolveResult
 
 
 def resolve(
@@ -36,7 +38,7 @@ def resolve(
     """
     import sys
 
-    from annotation.resolve import resolve as make
+    from annotation.decisions.resolve import resolve as make
     from datakit.cli.progress import Bar
 
     recipe, campaign = opened(where, sets)
@@ -64,9 +66,9 @@ def adjudicate(
     from contextlib import ExitStack
     from functools import partial
 
-    from annotation.adjudicate import adjudicate as ask_again
+    from annotation.campaigns.push import push
     from annotation.client import server_from
-    from annotation.push import push
+    from annotation.decisions.adjudicate import adjudicate as ask_again
     from datakit.cli.progress import Bar
 
     plan, campaign = opened(recipe, sets)
@@ -86,7 +88,7 @@ def adjudicate(
 def _show(result: ResolveResult) -> None:
     from datakit.cli.tables import print_counts
 
-    typer.echo(f"{result.version.reference}  {result.version.path}\n")
+    typer.echo(f"{result.version.reference}  {near(result.version.path)}\n")
     print_counts(result.version)
     agreement = "unknown" if result.agreement is None else f"{result.agreement:.3f}"
     confidence = "unknown" if result.confidence is None else f"{result.confidence:.3f}"
@@ -103,6 +105,7 @@ def _tell(result: AdjudicateResult, dry_run: bool) -> None:
     would = "would ask" if dry_run else "asks"
     typer.echo(f"{result.campaign} {would} about {result.items:,} rows" if result.items else "nobody disagrees")
     if result.pushed is not None:
+        tell_passwords(result.pushed)
         typer.echo(result.pushed.url)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from annotation.campaign import Campaign
+    from annotation.campaigns.campaign import Campaign
     from datakit.recipe.recipe import Recipe
 
 Where = Annotated[
@@ -27,7 +27,7 @@ Server = Annotated[
 
 def opened(where: Path, sets: Sequence[str] | None = None) -> tuple[Recipe, Campaign]:
     """The recipe and its campaign; of a campaign's folder, the recipe that `--set` alone makes."""
-    from annotation.campaign import is_campaign, open_campaign
+    from annotation.campaigns.campaign import is_campaign, open_campaign
     from datakit.recipe.load import load_recipe
 
     folder = where.is_dir() or is_campaign(where)

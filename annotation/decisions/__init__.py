@@ -1,0 +1,1 @@
+"""From judgements to data: votes become verdicts, verdicts become rows of a version."""

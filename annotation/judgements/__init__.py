@@ -1,0 +1,1 @@
+"""Judgements: what people answered, brought from the server and kept as versions."""

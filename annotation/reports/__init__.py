@@ -1,0 +1,1 @@
+"""How a campaign stands: its page, and its progress."""
