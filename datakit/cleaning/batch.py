@@ -80,14 +80,21 @@ class BatchSummary:
 
 
 @dataclass(frozen=True)
-class _KindResult:
-    records: pl.DataFrame
+class Assessed:
+    """Records of one kind, aligned: their index (see INDEX), scores, texts that are compared, and band keys."""
+
     index: pl.DataFrame
     scores: pl.DataFrame
-    edits: pl.DataFrame
-    found: pl.DataFrame
     texts: dict[str, TextBuffer]
     bands: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class _KindResult:
+    records: pl.DataFrame
+    edits: pl.DataFrame
+    found: pl.DataFrame
+    assessed: Assessed
 
 
 def batch_file(work: Path, what: str, number: int, suffix: str = "arrow") -> Path:
@@ -106,7 +113,7 @@ def clean_batch(block: Block, recipe: Recipe, work: Path, number: int, *, apart:
     rejected = parsed.rejected
     index = pl.concat(
         [
-            *(result.index for result in results.values()),
+            *(result.assessed.index for result in results.values()),
             pl.DataFrame(schema=INDEX),
             rejected.select("source", "line", pl.lit("read").alias("stage"), "reason", pl.lit(False).alias("edited")),
         ],
@@ -119,10 +126,14 @@ def clean_batch(block: Block, recipe: Recipe, work: Path, number: int, *, apart:
         result.records.write_ipc(batch_file(work, kind, number))
     index.write_ipc(batch_file(work, "index", number))
     rejected.write_ipc(batch_file(work, "rejected", number))
+    if results:
+        edits = pl.concat([result.edits for result in results.values()])
+        edits.write_ipc(batch_file(work, "edits", number))
+    assessed = {kind: result.assessed for kind, result in results.items()}
     near = recipe.clean.near.bands if "near" in recipe.clean.steps else 0
-    _lay_down(work, number, results, order, near)
+    lay_down(work, number, assessed, order, near)
     if near:
-        _lay_down_texts(work, number, results, order, apart)
+        lay_down_texts(work, number, assessed, order, apart)
     size = sum(batch_file(work, kind, number).stat().st_size for kind in results)
     vaulted = [result.found for result in results.values()] if recipe.clean.pii.vault is not None else []
     masked = pl.concat(vaulted) if vaulted else pl.DataFrame()
@@ -130,24 +141,19 @@ def clean_batch(block: Block, recipe: Recipe, work: Path, number: int, *, apart:
     return BatchSummary(number, block.source, index.height, records, size, parsed.unknown, masked)
 
 
-def _lay_down(work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], width: int) -> None:
-    """Write the files whose rows follow the index: texts, scores and bands; edits carry their key."""
+def lay_down(work: Path, number: int, results: dict[Kind, Assessed], order: NDArray[Any], width: int) -> None:
+    """Write the files whose rows follow the index: scores and bands."""
     blank = order.size - sum(result.index.height for result in results.values())
     nothing = pl.DataFrame(schema={"language": pl.String}).clear(blank)
     scores = pl.concat([*(r.scores for r in results.values()), nothing], how="diagonal")
     scores[order].write_ipc(batch_file(work, "scores", number))
-    if results:
-        edits = pl.concat([result.edits for result in results.values()])
-        edits.write_ipc(batch_file(work, "edits", number))
     if width:
         bands = np.concatenate([*(r.bands for r in results.values()), np.zeros((blank, width), dtype=np.uint64)])
         # One band after the other, so that a band of all rows is read without the rest.
         np.ascontiguousarray(bands[order].T).tofile(batch_file(work, "bands", number, "bin"))
 
 
-def _lay_down_texts(
-    work: Path, number: int, results: dict[Kind, _KindResult], order: NDArray[Any], apart: bool
-) -> None:
+def lay_down_texts(work: Path, number: int, results: dict[Kind, Assessed], order: NDArray[Any], apart: bool) -> None:
     """Write what near duplicates are verified from; compared.py reads it."""
     blank = order.size - sum(result.index.height for result in results.values())
     in_place = (order == np.arange(order.size)).all()
@@ -172,13 +178,47 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
     changed = segments.filter(segments["text"] != before["text"])
     frame = with_texts(frame, kind, changed)
     edited = pl.Series(np.isin(np.arange(rows), changed["row"].unique().to_numpy()))
+    masked = found.group_by("row").agg(pl.col("count").sum())
+    assessed = assess(frame, segments, kind, edited, masked, recipe)
+    key = assessed.index.select("source", "line").with_row_index("row")
+    return _KindResult(
+        records=frame,
+        edits=key.join(edits, on="row", how="inner", maintain_order="right").select("source", "line", "step", "count"),
+        found=key.join(found, on="row", how="inner", maintain_order="right").drop("row"),
+        assessed=assessed,
+    )
 
+
+def assess(
+    frame: pl.DataFrame,
+    segments: pl.DataFrame,
+    kind: Kind,
+    edited: pl.Series,
+    masked: pl.DataFrame,
+    recipe: Recipe,
+    *,
+    stored: pl.DataFrame | None = None,
+    sign: bool = True,
+) -> Assessed:
+    """What can be known of records of one kind as they will be written, alone.
+
+    Args:
+        frame: the records.
+        segments: their texts, by `to_segments`.
+        kind: of the records.
+        edited: Boolean, one a record.
+        masked: row and count of personal data found in it.
+        recipe: its [clean] table is in force.
+        stored: scores of these records, where they were measured before: they are not measured again.
+        sign: whether near duplicates will be sought by signatures.
+    """
+    settings, rows = recipe.clean, frame.height
     whole = frame["text"] if kind == "text" else whole_texts(segments, rows)
     answers = whole if kind == "text" else answer_texts(segments, kind, rows)
     said = _said(segments, kind, whole, answers)
-    scores, drops = _judged(frame, kind, whole, answers, said, recipe)
-    if settings.pii.mode == "drop" and not found.is_empty():
-        hits = found.group_by("row").agg(pl.col("count").sum().cast(pl.Float64).alias("value"))
+    scores, drops = _judged(frame, kind, whole, answers, said, recipe, stored)
+    if settings.pii.mode == "drop" and not masked.is_empty():
+        hits = masked.select(pl.col("row").cast(pl.UInt32), pl.col("count").cast(pl.Float64).alias("value"))
         drops.insert(1, hits.with_columns(stage=pl.lit("pii"), reason=pl.lit("pii"), threshold=pl.lit(0.0)))
     verdicts = pl.concat([drop.select(*_VERDICT).cast(_VERDICT) for drop in drops]).unique(
         "row", keep="first", maintain_order=True
@@ -187,7 +227,7 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
     keys = frame.select("source", "line", "id", pl.lit(kind).alias("kind")).with_row_index("row")
     bare = bare_texts(whole)
     exact = content_hashes(frame, segments, kind, bare)
-    blank, bands = _signed(said["text"], kind, recipe)
+    blank, bands = _signed(said["text"], kind, recipe, sign=sign)
     index = keys.join(verdicts, on="row", how="left", maintain_order="left").with_columns(
         edited.alias("edited"),
         written_hashes(frame, kind, edited),
@@ -197,16 +237,7 @@ def _clean_kind(frame: pl.DataFrame, kind: Kind, recipe: Recipe) -> _KindResult:
         pl.Series("blank_0", blank[:, 0]),
         pl.Series("blank_1", blank[:, 1]),
     )
-    key = keys.select("row", "source", "line")
-    return _KindResult(
-        records=frame,
-        index=index.select(*INDEX).cast(INDEX),
-        scores=scores,
-        edits=key.join(edits, on="row", how="inner", maintain_order="right").select("source", "line", "step", "count"),
-        found=key.join(found, on="row", how="inner", maintain_order="right").drop("row"),
-        texts=said,
-        bands=bands,
-    )
+    return Assessed(index.select(*INDEX).cast(INDEX), scores, said, bands)
 
 
 def _said(segments: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series) -> dict[str, TextBuffer]:
@@ -259,7 +290,13 @@ def _masked(segments: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.Da
 
 
 def _judged(
-    frame: pl.DataFrame, kind: Kind, whole: pl.Series, answers: pl.Series, said: dict[str, TextBuffer], recipe: Recipe
+    frame: pl.DataFrame,
+    kind: Kind,
+    whole: pl.Series,
+    answers: pl.Series,
+    said: dict[str, TextBuffer],
+    recipe: Recipe,
+    stored: pl.DataFrame | None,
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Scores of every row, and the verdicts of language and rules: the earlier in the list decides."""
     settings, rows = recipe.clean, len(whole)
@@ -269,12 +306,13 @@ def _judged(
     ]
     tags = pl.DataFrame({"language": [None] * rows}, schema={"language": pl.String})
     if "language" in settings.steps:
-        tags = language.detect(whole, said["text"])
+        tags = language.detect(whole, said["text"]) if stored is None else _tags(stored)
         verdict = language.judge(tags, whole, settings.languages, settings.language)
         drops.append(verdict.with_columns(stage=pl.lit("language")))
     scores = tags.rename({"confidence": "language_confidence"}, strict=False)
     if "rules" in settings.steps:
-        measured = rules.measure(said["text"] if answers is whole else said.get("answer", answers))
+        judged = said["text"] if answers is whole else said.get("answer", answers)
+        measured = rules.measure(judged) if stored is None else stored.select(rules.SCORES)
         scores = scores.hstack(measured)
         silent = (answers.str.strip_chars() == "").arg_true()  # a turn that only calls a tool says nothing to judge
         verdict = rules.judge(measured, tags["language"], kind, settings.rules)
@@ -289,10 +327,17 @@ def _judged(
     return scores, drops
 
 
-def _signed(said: TextBuffer, kind: Kind, recipe: Recipe) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _tags(stored: pl.DataFrame) -> pl.DataFrame:
+    """What `language.detect` said of these rows when they were measured."""
+    return stored.select("language", confidence="language_confidence")
+
+
+def _signed(
+    said: TextBuffer, kind: Kind, recipe: Recipe, *, sign: bool
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Blanked hashes, shape (n, 2), and band keys, shape (n, bands); empty where near duplicates are not sought."""
     near = recipe.clean.near
-    if "near" not in recipe.clean.steps:
+    if "near" not in recipe.clean.steps or not sign:
         return np.zeros((said.size, 2), dtype=np.uint64), np.zeros((said.size, 0), dtype=np.uint64)
     # Rows of different kinds are never duplicates: the kind is part of every key.
     salt = np.uint64((KINDS.index(kind) + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)

@@ -41,6 +41,7 @@ from datakit.release import VERSION
 from datakit.report.page import report_page
 from datakit.sources.blocks import Block, read_blocks
 from datakit.sources.discover import SourceFile, discover
+from datakit.sources.remote import without_secrets
 from datakit.versions.card import version_card
 from datakit.versions.manifest import FORMAT, Counts, Input, Manifest, describe_parts
 from datakit.versions.store import (
@@ -140,7 +141,7 @@ def clean(
     try:
         with disk_faults(work):
             processes = workers or worker_count(sum(file.bytes for file in files), plan.clean.memory_mb)
-            job = _Job(plan, files, work, processes, listener)
+            job = Job(plan, files, work, processes, listener)
             final = job.run()
             manifest = job.manifest(final, sums, settings, parents=_parents(inputs))
             (final / "README.md").write_text(version_card(manifest), encoding="utf-8")
@@ -148,7 +149,8 @@ def clean(
             manifest = manifest.model_copy(update={"parts": describe_parts(final)})
             before = dataset / manifest.version
             known = is_version(before)
-            version = commit(final, dataset, manifest, command or ("datakit.clean", *map(str, inputs)))
+            told = command or ("datakit.clean", *map(str, inputs))
+            version = commit(final, dataset, manifest, tuple(map(without_secrets, told)))
             job.write_vault(version)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -224,7 +226,7 @@ def _parents(inputs: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(open_version(path).reference for path in inputs if is_dataset(Path(path)) or is_version(Path(path)))
 
 
-class _Job:
+class Job:
     """The passes of one run, and what they hand on."""
 
     def __init__(
@@ -242,7 +244,7 @@ class _Job:
         self._tell_unknown_columns()
         self.progress.advance("duplicates", 0, 1, "steps")
         rows = [batch.rows for batch in self.batches]
-        self.duplicates = run_aside(self.workers, find_duplicates, self.work, rows, self.recipe.clean, self.workers)
+        self.duplicates = self._find(rows)
         self.progress.advance("duplicates", 1, 1, "steps")
         groups = self._groups(self.duplicates)
         with start_pool(self.workers) as pool:
@@ -253,6 +255,10 @@ class _Job:
         (self.work / PAIRS).rename(final / PAIRS)
         self.groups = len(groups)
         return final
+
+    def _find(self, rows: list[int]) -> Duplicates:
+        """The second pass; rows: of each batch."""
+        return run_aside(self.workers, find_duplicates, self.work, rows, self.recipe.clean, self.workers)
 
     def _first_pass(self) -> list[BatchSummary]:
         size = sum(file.bytes for file in self.files)

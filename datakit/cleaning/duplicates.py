@@ -20,7 +20,7 @@ from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.compared import Compared
 from datakit.cleaning.exact import find_exact_duplicates
 from datakit.cleaning.ledger import FATE
-from datakit.cleaning.near import NearDuplicates, find_near_duplicates
+from datakit.cleaning.near import NearCounts, NearDuplicates, decide_known, find_near_duplicates
 from datakit.kernels.buffers import TextBuffer, from_buffer, join_buffers
 from datakit.kernels.jaccard import Verifier
 from datakit.recipe.clean import CleanSettings
@@ -42,8 +42,21 @@ class Duplicates:
     counts: dict[str, int]
 
 
-def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettings, threads: int) -> Duplicates:
-    """Exact, then near duplicates among the rows that nothing speaks against yet; pairs.parquet lies in `work` then."""
+@dataclass(frozen=True)
+class Known:
+    """What an earlier search among the same rows found: its pairs, as pairs.parquet has them, and its counts."""
+
+    pairs: pl.DataFrame
+    counts: NearCounts
+
+
+def find_duplicates(
+    work: Path, batch_rows: Sequence[int], settings: CleanSettings, threads: int, known: Known | None = None
+) -> Duplicates:
+    """Exact, then near duplicates among the rows that nothing speaks against yet; pairs.parquet lies in `work` then.
+
+    known: where it is given, nothing is searched, and near duplicates are decided by its pairs.
+    """
     store = _Store(work, batch_rows)
     alive = store.columns(alive=pl.col("reason").is_null())["alive"]
     twins = pl.DataFrame(schema={"row": pl.Int64, "twin": pl.Int64})
@@ -56,7 +69,7 @@ def find_duplicates(work: Path, batch_rows: Sequence[int], settings: CleanSettin
         store.write_pairs(None)
         return Duplicates(store.described(found), {})
     alive[twins["row"].to_numpy()] = False
-    near = _find_near(store, alive, settings.near, threads)
+    near = _find_near(store, alive, settings.near, threads, known)
     found = _with_near(found, near, settings.near)
     store.write_pairs(near)
     return Duplicates(store.described(found), near.counts._asdict())
@@ -98,7 +111,9 @@ def _with_near(exact: pl.DataFrame, near: NearDuplicates, settings: NearSettings
     return pl.concat([settled.select(found.columns), moved.select(found.columns), found])
 
 
-def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings, threads: int) -> NearDuplicates:
+def _find_near(
+    store: _Store, alive: NDArray[np.bool_], settings: NearSettings, threads: int, known: Known | None
+) -> NearDuplicates:
     bands = _Bands(store, settings.bands)
     column = store.columns(
         **{name: pl.col(name).fill_null(0) for name in ("blank_0", "blank_1")},
@@ -113,6 +128,9 @@ def _find_near(store: _Store, alive: NDArray[np.bool_], settings: NearSettings, 
 
     def search(when: NDArray[np.int64]) -> NearDuplicates:
         rank = _rank(column["verified"], column["length"], when)
+        if known is not None:
+            ends, values = store.found(known.pairs)
+            return decide_known(ends, values, known.counts, rank, settings, eligible=alive, apart=guard)
         return find_near_duplicates(
             bands, blanks, rank, store.texts, settings, eligible=alive, apart=guard, threads=threads
         )
@@ -207,6 +225,21 @@ class _Store:
             frame = pl.read_ipc(batch_file(self.work, "index", number), columns=columns)
             parts.append(frame[mine - self.starts[number]].select(pl.Series("row", mine), *columns))
         return pl.concat(parts)
+
+    def found(self, pairs: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Pairs by their keys: row numbers, int64, shape (m, 2), and similarities; those of other rows are left out."""
+        wanted = pl.concat(
+            [pairs.select(pl.col(f"^{end}_.*$").name.map(lambda name: name[2:])) for end in "ab"]
+        ).unique()
+        numbers = []
+        for number, start in enumerate(self.starts[:-1].tolist()):
+            index = pl.read_ipc(batch_file(self.work, "index", number), columns=["source", "line"])
+            numbers.append(index.with_row_index("row", start).join(wanted, on=["source", "line"], how="semi"))
+        rows = pl.concat(numbers)
+        for end in "ab":
+            named = rows.rename({"row": end, "source": f"{end}_source", "line": f"{end}_line"})
+            pairs = pairs.join(named, on=[f"{end}_source", f"{end}_line"], how="inner", maintain_order="left")
+        return pairs.select(pl.col("a", "b").cast(pl.Int64)).to_numpy(), pairs["similarity"].to_numpy()
 
     def described(self, found: pl.DataFrame) -> pl.DataFrame:
         """Duplicates with the place of the row and the key of the twin: the columns of FOUND."""

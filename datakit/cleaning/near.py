@@ -54,7 +54,9 @@ class NearCounts(NamedTuple):
     candidates: pairs of rows that share a band and are no variants, as far as looked at; verified: those whose
     similarity was computed, the same number; rejected: those below the threshold; apart: those at or above it
     that the guard kept apart; variants: rows that have a variant among the rows; skipped: at most so many pairs
-    were not looked at, 0 unless the budget ran out; rounds: how often the bands were read.
+    were not looked at, 0 unless the budget ran out; rounds: how often the bands were read; whole: 1 where every pair of
+    rows that share a band was compared, dropped ones included: then the pairs hold for any other threshold, and among
+    any fewer rows.
     """
 
     candidates: int
@@ -64,6 +66,7 @@ class NearCounts(NamedTuple):
     variants: int
     skipped: int
     rounds: int
+    whole: int = 0
 
 
 class Decisions(NamedTuple):
@@ -166,6 +169,7 @@ class _Search:
         self.blanks = blanks
         self.kept: NDArray[np.bool_] = np.ones(rows.size, dtype=np.bool_)
         self.behind = np.zeros(rows.size, dtype=np.bool_)  # was not kept while some band was read
+        self.whole = True  # no row was left out of a band, no bucket listed in part
         self.seen = np.zeros(0, dtype=np.uint64)
         self.recorded: list[_Scored] = []
         self.duplicates: list[_Scored] = []
@@ -186,6 +190,7 @@ class _Search:
             self.behind |= ~self.kept
             found = band_pairs(keys[self.rows[here]], here, self.blanks, window)
             cut[found.cut] = True
+            self.whole = self.whole and here.size == active.size and not found.cut.size
             self._waiting.append(found.pairs)
             if sum(part.size for part in self._waiting) >= BLOCK:
                 self.compare()
@@ -281,6 +286,33 @@ def _joined(parts: list[_Scored]) -> tuple[NDArray[np.int64], NDArray[np.float64
     return unpack(packed[order]), values[order]
 
 
+def decide_known(
+    pairs: NDArray[np.int64],
+    similarities: NDArray[np.float64],
+    counts: NearCounts,
+    rank: NDArray[np.int64],
+    settings: NearSettings,
+    *,
+    eligible: NDArray[np.bool_],
+    apart: Apart,
+) -> NearDuplicates:
+    """What `find_near_duplicates` gives, from all pairs that an earlier search recorded among these rows or more.
+
+    pairs: int64, shape (m, 2), row numbers; similarities: float64, shape (m,); counts: of that search. The others as
+    there.
+    """
+    recorded = (similarities >= settings.record_from) & eligible[pairs].all(axis=1)
+    ends, values = pairs[recorded], similarities[recorded]
+    ends = np.take_along_axis(ends, np.argsort(rank[ends], axis=1), axis=1)
+    order = np.lexsort((rank[ends[:, 1]], rank[ends[:, 0]]))
+    ends, values = ends[order], values[order]
+    above = np.flatnonzero(values >= settings.threshold)
+    held = apart(ends[above]) if above.size else np.zeros(0, dtype=np.bool_)
+    duplicates = above[~held]
+    found = counts._replace(rejected=counts.verified - above.size, apart=int(held.sum()))
+    return NearDuplicates(decide(ends[duplicates], values[duplicates], rank), ends, values, found)
+
+
 def find_near_duplicates(
     bands: Iterable[NDArray[np.uint64]],
     blanks: NDArray[np.uint64],
@@ -325,5 +357,6 @@ def find_near_duplicates(
         variants=_rows_with_variant(search.blanks),
         skipped=skipped,
         rounds=rounds,
+        whole=int(search.whole and rounds == 1),
     )
     return NearDuplicates(decisions, rows[recorded], similarities, counts)

@@ -116,6 +116,9 @@ REASONS: Final = tuple(rule.name for rule in RULES)
 
 _WHOLE: Final = ("characters", "non_space", "units", "cjk_units", "lines")
 
+SCORES: Final = tuple(dict.fromkeys((*_WHOLE, "words", *(rule.score for rule in RULES))))
+"""The columns that `measure` gives."""
+
 
 def measure(texts: Texts) -> pl.DataFrame:
     """The scores of each text.

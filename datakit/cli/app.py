@@ -9,15 +9,20 @@ import typer
 
 from datakit import __version__
 from datakit.cli import edge
+from datakit.cli.annotate import annotate
 from datakit.cli.clean import clean
 from datakit.cli.convert import convert
+from datakit.cli.derive import mix, split
 from datakit.cli.evaluate import evaluate
 from datakit.cli.explain import explain
+from datakit.cli.inspect import inspect
 from datakit.cli.masks import masks
+from datakit.cli.recut import recut
 from datakit.cli.runs import runs
 from datakit.cli.template import template
 from datakit.cli.train import train
 from datakit.cli.versions import versions
+from datakit.cli.why import why
 
 app = typer.Typer(
     name="datakit",
@@ -32,9 +37,15 @@ app.command()(clean)
 app.command()(convert)
 app.command()(evaluate)
 app.command()(explain)
+app.command()(inspect)
 app.command()(masks)
+app.command()(mix)
+app.command()(recut)
+app.command()(split)
 app.command()(template)
-app.add_typer(train, name="train")
+app.command(no_args_is_help=True)(train)
+app.command()(why)
+app.add_typer(annotate, name="annotate")
 app.add_typer(runs, name="runs")
 app.add_typer(versions, name="versions")
 

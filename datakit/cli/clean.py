@@ -80,7 +80,7 @@ def clean(
         result = run(paths, target, plan, workers=workers, progress=bar, command=["datakit", *sys.argv[1:]])
     _tell_rejected(result)
     _tell_short_texts(result)
-    _show(result, as_json)
+    show_result(result, as_json)
     if not result.rows["kept"] + result.rows["edited"]:
         typer.echo(f"datakit: no row was kept; {result.path / 'ledger.parquet'} says why, row by row", err=True)
         raise typer.Exit(1)
@@ -112,7 +112,8 @@ def _tell_short_texts(result: CleanResult) -> None:
         )
 
 
-def _show(result: CleanResult, as_json: bool) -> None:
+def show_result(result: CleanResult, as_json: bool) -> None:
+    """Print what a run made."""
     if as_json:
         import orjson
 

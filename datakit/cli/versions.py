@@ -1,4 +1,4 @@
-"""`datakit versions list | show | verify`."""
+"""`datakit versions list | show | verify | diff | prune`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from datakit.cli.diff import diff, prune
 from datakit.cli.options import Json
 
 versions = typer.Typer(
-    help="List, show and verify the versions of a dataset.",
+    help="List, show, verify, compare and remove the versions of a dataset.",
     epilog="Example: datakit versions list clean/",
     no_args_is_help=True,
 )
@@ -83,6 +84,10 @@ def verify(reference: _Reference, as_json: Json = False) -> None:
         typer.echo(f"{version.reference} is whole: {len(version.manifest.parts)} files")
     if faults:
         raise typer.Exit(1)
+
+
+versions.command()(diff)
+versions.command()(prune)
 
 
 def _json(value: object) -> None:
