@@ -100,6 +100,7 @@ class Verdict:
             "op": criterion.op,
             "threshold": criterion.threshold,
             "unit": criterion.unit,
+            "measured": criterion.measured,
             "on_fail": criterion.on_fail,
             "value": value,
             "samples": self.samples,

@@ -183,7 +183,9 @@ def test_must_pass_becomes_an_exit_criterion(sentence: str, metric: str, op: str
     criterion = criterion_from_words(sentence)
     assert (criterion.metric, criterion.op, criterion.threshold) == (metric, op, pytest.approx(threshold))
     for stage in ("sft", "dpo"):
-        assert criterion in gate(stage, must_pass=(sentence,)).exit
+        of_metric = [asked for asked in gate(stage, must_pass=(sentence,)).exit if asked.metric == metric]
+        assert [(asked.op, asked.threshold) for asked in of_metric][:1] == [_stricter(stage, criterion)]
+        assert len(of_metric) == 1 and criterion.measured in of_metric[0].measured
     assert gate("cpt", must_pass=(sentence,)) == GUIDE["cpt"]
 
 
@@ -199,8 +201,33 @@ def test_the_recipe_has_the_last_word_over_the_brief() -> None:
     assert [(str(c), c.on_fail) for c in edited.exit if c.metric == "产品信息准确率"] == [
         ("产品信息准确率 > 0.98", "warn")
     ]
-    strict = gate("dpo", {}, ("安全合规率 = 100%",))
-    assert [str(c) for c in strict.exit if c.metric == "safety"] == ["safety > 0.98", "safety == 1"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "judged"),
+    [
+        ("安全合规率 = 100%", ["safety == 1"]),
+        ("安全合规率 > 99%", ["safety > 0.99"]),
+        ("安全合规率 > 90%", ["safety > 0.98"]),
+        ("安全合规率 >= 98%", ["safety > 0.98"]),
+        ("安全合规率 < 99.5%", ["safety > 0.98", "safety < 0.995"]),  # neither follows from the other
+        ("安全合规率 = 50%", ["safety > 0.98", "safety == 0.5"]),
+    ],
+)
+def test_what_guide_and_brief_both_ask_is_judged_once_by_the_stricter(sentence: str, judged: list[str]) -> None:
+    safety = [criterion for criterion in gate("dpo", must_pass=(sentence,)).exit if criterion.metric == "safety"]
+    assert [str(criterion) for criterion in safety] == judged
+    if len(safety) == 1:
+        assert safety[0].samples == 50 and "safety > 0.98" in safety[0].measured, "of the guide's samples"
+        assert criterion_from_words(sentence).measured in safety[0].measured, "and both are named"
+
+
+def _stricter(stage: Any, criterion: Criterion) -> tuple[str, float]:
+    """What is judged of a metric that the brief names, where the guide may ask for it too."""
+    asked = [known for known in GUIDE[stage].exit if known.metric == criterion.metric]
+    return max(
+        [(known.op, known.threshold) for known in [*asked, criterion]], key=lambda pair: (pair[1], pair[0] == ">")
+    )
 
 
 @pytest.mark.parametrize(

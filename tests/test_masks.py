@@ -357,3 +357,22 @@ def test_the_table_names_codes_rows_and_what_to_do(tmp_path: Path) -> None:
     for words in ("M28", "special tokens inside a message", "rows.jsonl:5: messages[1].content: <|im_start|>",
                   "40 rows, 1 left out", "passed", "datakit explain M28", "--commit"):  # fmt: skip
         assert words in result.stdout
+
+
+def test_texts_alone_are_proved_for_cpt(tmp_path: Path) -> None:
+    """`--stage cpt`: the rows that `datakit train cpt` takes, and none of the others; no template is asked for."""
+    texts = [{"text": "软件支持五百个用户。"}, {"text": "The software supports five hundred users."}]
+    version = version_of([*plain_rows(3), *texts], tmp_path)
+    code, said = run(str(version.path.parent), "--model", str(tiny_model("plain")), "--stage", "cpt", "--commit")
+    assert code == 0 and (said["rows"], said["left_out"]) == (2, 0)
+    assert said["tokens"]["trained"] == said["tokens"]["total"], "every token of a text is trained"
+    proof = find(version, model("plain"), settings("cpt"))
+    assert isinstance(proof, Proof) and proof.manifest.kinds == {"text": 2}
+    assert [path.name.split("-")[0] for path in (Path(said["path"]) / "data").iterdir()] == ["text"]
+    assert proof.frame("text")["source"].to_list() == ["rows.jsonl"] * 2
+    assert set(proof.frame("text")["line"]) == {4, 5}
+
+
+def test_cpt_needs_texts(version: Version) -> None:
+    code, said = run(str(version.path.parent), "--model", str(tiny_model()), "--stage", "cpt")
+    assert code == 2 and "no row for this stage; expected rows of text" in said

@@ -249,7 +249,10 @@ def test_the_page_shows_curves_gates_and_samples_and_escapes_them(tmp_path: Path
         ElementTree.fromstring(drawn)
     assert "<td>learning_rate</td><td>2e-05</td><td>guide</td>" in page
     assert "my_metric" in page and "eval_runtime" not in page
-    assert '<tr class="failed"><td>kl_token</td><td>0.7</td><td>&lt; 0.5</td><td>nats</td>' in page
+    assert (
+        '<tr class="failed"><td>kl_token</td><td>0.7</td><td>&lt; 0.5</td><td>nats</td><td></td><td>failed</td>' in page
+    )
+    assert '<div class="pair"><div>before<blockquote>&lt;script' in page and "after<blockquote>一年一万两千元。" in page
 
 
 def test_a_run_that_logged_nothing_has_a_page_too(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from tiny_weights import tiny_weights
 
 pytest.importorskip("trl", reason="trl is not installed")
 
+from typer.testing import CliRunner
+
+from datakit.cli.app import app
 from datakit.cli.siblings import check_sibling
 from datakit.errors import UsageFault
 
@@ -108,6 +111,44 @@ def test_wrong_use_is_told(sets: str, words: str, project: Path) -> None:
     done = datakit("train", "sft", "tiny.toml", "--set", sets, "--no-resume", folder=project)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("ppo", "TRL has removed PPO. Train `reward` here"),
+        ("RLHF", "convert --to openrlhf"),
+        ("spo", "Did you mean 'dpo'?"),
+        ("stf", "Did you mean 'sft'?"),
+        ("rm", "Did you mean 'reward'?"),
+        ("ipo", "loss_type"),
+        ("grpo", "comes with a later release"),
+        ("训练", "datakit train --help"),
+    ],
+)
+@pytest.mark.parametrize("rest", [[], ["tiny.toml", "--dry-run"]], ids=["alone", "with_a_recipe"])
+def test_an_unknown_stage_is_told_what_there_is_instead(stage: str, words: str, rest: list[str]) -> None:
+    told = CliRunner().invoke(app, ["train", stage, *rest])
+    assert isinstance(told.exception, UsageFault) and told.exception.exit_code == 2
+    assert f"no stage {stage!r}; expected one of cpt, sft, reward, dpo" in str(told.exception)
+    assert words in str(told.exception)
+
+
+def test_the_loss_that_stands_for_ipo_is_one(project: Path) -> None:
+    """What the hint says can be done is done: TRL takes it."""
+    told = CliRunner().invoke(app, ["train", "ipo"])
+    setting = str(told.exception).split("--set ")[1].rstrip(".")
+    from datakit.recipe.load import load_recipe
+    from train.config import make_config
+
+    recipe = load_recipe(project / "tiny.toml", [setting])
+    assert make_config("dpo", recipe.train.dpo.trl, project / "out", evaluated=False).loss_type == ["ipo"]
+
+
+def test_help_names_every_stage_with_its_rows() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
+    for stage, rows in (("cpt", "texts"), ("sft", "messages"), ("reward", "pairs"), ("dpo", "pairs")):
+        assert f"{stage} {rows}" in shown
 
 
 def test_a_stranger_called_train_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

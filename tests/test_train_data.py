@@ -13,14 +13,16 @@ from train_rows import mixed_version, recipe_of
 
 pytest.importorskip("trl", reason="trl is not installed")
 
-from datakit.errors import DataVerdict, InputError, MissingInput, NoRows, UnknownVersion
+from datakit.errors import DataVerdict, InputError
 from datakit.masks.proofs import read
 from datakit.progress import Silent
 from datakit.template.model import load_model
 from datakit.versions.store import Version
 from train import data
+from train.evaluate import evaluate
 from train.model import base_of, check_model
 from train.run import train
+from train.runs import Run
 from train.stages import STAGES
 
 
@@ -73,29 +75,6 @@ def test_what_is_held_out_depends_on_the_row_alone(version: Version, tmp_path: P
     assert few and few < many
 
 
-def test_a_flipped_bit_is_named(tmp_path: Path) -> None:
-    version = version_of(plain_rows(4), tmp_path)
-    (part,) = version.data_files("messages")
-    whole = bytearray(part.read_bytes())
-    whole[len(whole) // 2] ^= 1
-    part.write_bytes(whole)
-    with pytest.raises(DataVerdict, match=part.name) as caught:
-        train("sft", recipe_of(version, tmp_path), recipe_path=tmp_path / "tiny.toml")
-    assert caught.value.exit_code == 1
-
-
-def test_only_versions_are_trained(tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
-    with pytest.raises(UnknownVersion, match="as `datakit clean` writes it"):
-        data.open_whole(str(tmp_path / "raw"), STAGES["sft"])
-
-
-def test_a_version_without_rows_of_the_kind_is_refused(tmp_path: Path) -> None:
-    version = version_of(plain_rows(4), tmp_path)
-    with pytest.raises(NoRows, match=r"no row of kind preference .it holds 4 messages"):
-        data.open_whole(str(version.path), STAGES["dpo"])
-
-
 def test_a_proof_that_does_not_pass_ends_it(tmp_path: Path) -> None:
     rows = plain_rows(10)
     for row in rows[:5]:
@@ -109,6 +88,14 @@ def test_a_proof_that_does_not_pass_ends_it(tmp_path: Path) -> None:
     (verdict,) = [found for found in result.entry if found.criterion.metric == "proof_passed"]
     assert verdict.status == "failed" and not verdict.stops, "it is no secret, and was asked for"
     assert result.rows.trained + result.rows.left_out.get("held_out", 0) == 5
+    assert result.model is not None
+    found = evaluate(str(result.run), recipe).found.values["ppl"]
+    assert found.value is not None, "a run says by itself that it was trained on such rows"
+    (result.model / "run.json").unlink()
+    bare = copy_of(result.model, tmp_path / "bare")
+    with pytest.raises(DataVerdict, match="does not pass"):
+        evaluate(str(bare), recipe)
+    assert evaluate(str(bare), recipe, allow_unproved=True).found.values["ppl"].value == found.value
 
 
 def test_wrong_labels_on_every_row_are_never_trained(tmp_path: Path) -> None:
@@ -128,32 +115,6 @@ def test_a_row_longer_than_the_model_is_refused(tmp_path: Path) -> None:
     version = version_of(rows, tmp_path)
     with pytest.raises(DataVerdict, match=r"512 positions.*masks.max_length = 512"):
         train("sft", recipe_of(version, tmp_path, masks={"max_length": "none"}), recipe_path=tmp_path / "tiny.toml")
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (lambda folder: folder / "none", MissingInput, "no such model"),
-        (lambda folder: tiny_model(), InputError, "no config.json"),
-        (lambda folder: _empty(folder), InputError, "no weights"),
-    ],
-)
-def test_a_folder_without_a_model_is_refused(make: Any, error: type[Exception], words: str, tmp_path: Path) -> None:
-    with pytest.raises(error, match=words):
-        check_model(make(tmp_path))
-
-
-def _empty(folder: Path) -> Path:
-    (folder / "config.json").write_text("{}")
-    return folder
-
-
-def test_a_tokenizer_without_a_template_is_refused(version: Version, tmp_path: Path) -> None:
-    from tiny_weights import tiny_weights
-
-    recipe = recipe_of(version, tmp_path, base=tiny_weights("plain"))
-    with pytest.raises(InputError, match="template"):
-        train("sft", recipe, recipe_path=tmp_path / "tiny.toml")
 
 
 def test_an_adapter_on_another_base_is_refused(version: Version, tmp_path: Path) -> None:
@@ -181,7 +142,6 @@ def test_losses_are_those_of_trl_own_mask(tmp_path: Path) -> None:
     version = version_of(plain_rows(12), tmp_path)
     recipe = recipe_of(version, tmp_path, base=marked, train={"sft": {"adaptation": "full", "holdout": 0.0}})
     result = train("sft", recipe, recipe_path=tmp_path / "tiny.toml")
-    from train.runs import Run
 
     assert result.run is not None
     ours = [row["loss"] for row in Run.open(result.run).history() if "loss" in row]
@@ -221,3 +181,29 @@ def test_packed_texts_lose_no_token(version: Version, tmp_path: Path) -> None:
     assert proof.manifest.packs["text"].length == 32
     frame: pl.DataFrame = proof.frame("text")
     assert proof.manifest.packs["text"].tokens == frame["input_ids"].list.len().sum()
+
+
+def test_margins_of_pairs_are_asked_of_the_reward_model(tmp_path: Path) -> None:
+    """The loss is -log sigmoid(chosen - rejected - margin), as Llama 2 (arXiv 2307.09288, section 3.2.2) has it."""
+    from train_rows import pairs
+
+    first = {}
+    for margin in (None, 2.0):
+        rows = [{**row, **({"margin": margin} if number % 2 and margin else {})} for number, row in enumerate(pairs(8))]
+        folder = tmp_path / str(margin)
+        folder.mkdir()
+        trl = {"max_steps": 1, "per_device_train_batch_size": 8}
+        table = {"adaptation": "full", "holdout": 0.0, "batch": 8, "trl": trl}
+        recipe = recipe_of(version_of(rows, folder), folder, train={"reward": table})
+        result = train("reward", recipe, recipe_path=folder / "tiny.toml")
+        assert result.run is not None
+        first[margin] = next(row for row in Run.open(result.run).history() if "loss" in row)
+    assert first[None]["margin"] == pytest.approx(first[2.0]["margin"], abs=1e-6), "the scores are the same"
+    assert first[2.0]["loss"] > first[None]["loss"] + 0.3, "of half of the pairs more is asked"
+
+
+def test_dpo_has_no_use_for_margins(tmp_path: Path) -> None:
+    from train_rows import pairs
+
+    found = rows_of(version_of([{**row, "margin": 1.5} for row in pairs(4)], tmp_path), "dpo", tmp_path)
+    assert "margin" not in found.rows.columns

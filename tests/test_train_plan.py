@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -331,9 +333,11 @@ def test_memory_and_time_go_the_right_way(tmp_path: Path) -> None:
     assert parts(checkpointing=True)["activations"] < full["activations"]
     assert parts(reference=True)["reference"] == 4 * sizes.weights
     assert parts(scored=True)["logits"] == 0 < full["logits"]
+    on_cpu = memory(sizes, Load("lora", 8, 4, 100), gpu=False)
+    assert on_cpu["logits"] > 8 * lora["logits"], "without Triton's kernel there are many tiles at once"
     machine = Machine("one", gpu=True, rate=1e9)
     times = [seconds(sizes, Load("full", 0, 4, 100), machine, tokens=tokens, passes=1) for tokens in (10**6, 2 * 10**6)]
-    assert times[1] == pytest.approx(2 * times[0])
+    assert times[1] == pytest.approx(2 * (times[0] or 0))
     assert seconds(sizes, Load("full", 0, 4, 100), Machine("new", gpu=True, rate=None), tokens=1, passes=1) is None
 
 
@@ -383,3 +387,33 @@ def test_the_manual_s_table_of_hyper_parameters_is_true(version: Version) -> Non
             if name in values or name in ("beta", "rows a step"):
                 value = {"rows a step": step, **values}.get(name, "")
                 assert (f"{value:g}" if isinstance(value, float) else str(value)) == row[place], (stage, name)
+
+
+def test_padding_is_what_batches_drawn_at_random_have(version: Version) -> None:
+    rows = count_rows("dpo", version, proof_of(version, "dpo"), 0.0)
+    assert rows.padded(1) == 2 * rows.lengths.sum() and rows.sequences == 2
+    assert rows.padded(10**6) == pytest.approx(2 * ROWS * (rows.longest or 0), rel=1e-6)
+    drawn, lengths = random.Random(7), rows.lengths.to_list()
+    tried = [2 * ROWS * max(drawn.choices(lengths, k=4)) for _ in range(4000)]
+    assert rows.padded(4) == pytest.approx(sum(tried) / len(tried), rel=0.01)
+    assert count_rows("sft", version, None, 0.0).padded(4) == 0
+
+
+def test_time_counts_what_multiplying_does_not(tmp_path: Path) -> None:
+    """On a CPU words and padding cost, packs have no padding, and a reference is one more pass of the model."""
+    tiny_llama(tmp_path)
+    sizes = read_sizes(tmp_path)
+    assert sizes is not None
+    cpu, gpu = Machine("CPU", gpu=False, rate=1e11), Machine("one", gpu=True, rate=1e11)
+
+    def time(machine: Machine, passes: int = 0, vocabulary: int = sizes.vocabulary, **more: Any) -> float:
+        found = seconds(
+            replace(sizes, vocabulary=vocabulary), Load("full", 0, 4, 100, **more), machine, tokens=10**6, passes=passes
+        )
+        assert found is not None
+        return found
+
+    assert time(cpu) > time(gpu) == pytest.approx(6e6 * sizes.weights / 1e11)
+    assert time(cpu, vocabulary=2 * sizes.vocabulary) > time(cpu) > time(cpu, scored=True)
+    assert time(cpu, passes=100) == pytest.approx(time(cpu) + 2)
+    assert time(gpu, compared=True) == pytest.approx(8 / 6 * time(gpu))

@@ -50,6 +50,18 @@ def test_a_model_of_language_learns_its_rows(stage: str, adaptation: str, versio
     assert result.metrics["ppl_drop"] is not None and result.metrics["ppl_drop"] > 0.05, "measured on the saved model"
 
 
+@pytest.mark.parametrize("stage", ["cpt", "sft", "dpo"])
+def test_a_run_shows_answers_before_and_after(stage: str, version: Version, tmp_path: Path) -> None:
+    """Of a model of texts: how it goes on with the beginnings of held-out ones."""
+    result = trained(stage, version, tmp_path, adaptation="full")
+    assert result.run is not None
+    samples = Run.open(result.run).fields["samples"]
+    assert samples and all(sample.keys() == {"prompt", "before", "after"} for sample in samples)
+    assert any(sample["before"] != sample["after"] for sample in samples) and all(s["prompt"] for s in samples)
+    page = (result.run / "report.html").read_text(encoding="utf-8")
+    assert page.count('<div class="pair">') == len(samples)
+
+
 @pytest.mark.parametrize("adaptation", ["full", "lora"])
 def test_a_reward_model_learns_which_answer_is_better(adaptation: str, version: Version, tmp_path: Path) -> None:
     result = trained("reward", version, tmp_path, adaptation=adaptation)

@@ -168,6 +168,12 @@ def test_dpo_offers_the_losses_of_trl(loss: Any, version: Version, tmp_path: Pat
     assert config.loss_type == (loss if isinstance(loss, list) else [loss])
 
 
+def test_reports_go_where_the_recipe_says(tmp_path: Path) -> None:
+    assert make_config("sft", {}, tmp_path, evaluated=False).report_to == []
+    assert make_config("sft", {"report_to": ["wandb"]}, tmp_path, evaluated=False).report_to == ["wandb"]
+    check_keys("sft", ["report_to", "run_name"])
+
+
 def test_a_value_that_trl_refuses_is_a_fault_of_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="TRL refuses it"):
         make_config("sft", {"lr_scheduler_type": "sinus"}, tmp_path, evaluated=False)

@@ -88,8 +88,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # mypy does not follow tr
                 yield
         except Exception as error:
             if any(word in str(error).lower() for word in _DISK_WORDS):
+                words = f"the disk is full or fails ({str(error).splitlines()[0]})"
                 with disk_faults(self._run.checkpoints):
-                    raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
+                    raise OSError(errno.ENOSPC, words) from error
             raise
         finally:
             if catching:

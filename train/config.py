@@ -40,6 +40,7 @@ DECIDED: Final[Mapping[str, str]] = {
     "packing_strategy": "the proof judges packs: set masks.packing",
     "eval_packing": "the proof judges packs: set masks.packing",
     "padding_free": "the proof judges packs: set masks.packing",
+    "sync_ref_model": "checkpoints do not hold a reference that moves: a run that was killed would go on with another",
     "remove_unused_columns": "the rows hold the columns that the trainer takes, and no others",
 }
 """Field to who decides it."""
@@ -126,4 +127,5 @@ def _house(evaluated: bool) -> dict[str, Any]:
 def _config_class(stage: Stage) -> Any:
     with training_extra("training"), quiet():
         import trl
-    return getattr(trl, STAGES[stage].config)
+
+        return getattr(trl, STAGES[stage].config)  # trl imports its parts when they are asked for

@@ -85,6 +85,16 @@ def open_whole(reference: str, stage: StageRow) -> Version:
     version = open_version(reference)
     if faults := verify(version):
         raise faults[0]
+    check_kind(version, stage)
+    return version
+
+
+def check_kind(version: Version, stage: StageRow) -> None:
+    """Make sure that a version holds rows of the stage's kind.
+
+    Raises:
+        NoRows: it holds none.
+    """
     if not version.data_files(stage.kind):
         there = ", ".join(f"{count} {kind}" for kind, count in version.manifest.counts.kinds.items() if count)
         raise NoRows(
@@ -93,7 +103,6 @@ def open_whole(reference: str, stage: StageRow) -> Version:
             f"rows of kind {stage.kind}",
             "Choose another dataset, or another stage",
         )
-    return version
 
 
 def settings_of(recipe: Recipe, stage: StageRow) -> ProofSettings:
@@ -157,8 +166,13 @@ def rows_of(version: Version, proof: Proof, stage: StageRow, holdout: float) -> 
     Raises:
         NoRows: none is left to train.
     """
-    keys = version.frame(stage.kind).select("id", *_KEY)
+    whole = version.frame(stage.kind)
+    keys = whole.select("id", *_KEY)
     frame = proof.frame(stage.kind).select("id", *_KEY, *stage.columns)
+    given = [name for name in stage.given if whole[name].is_not_null().any()]
+    if given:  # rows without one train as if nobody had asked for it
+        filled = whole.select(*_KEY, pl.col(given).fill_null(0.0))
+        frame = frame.join(filled, on=_KEY, how="left", maintain_order="left")
     kept_back = held_out(holdout)
     rows, held = frame.filter(~kept_back), frame.filter(kept_back)
     left = _reasons(keys.join(frame, on=_KEY, how="anti"), proof)
@@ -186,8 +200,9 @@ def _reasons(lost: pl.DataFrame, proof: Proof) -> dict[str, int]:
 
 
 def dataset(frame: pl.DataFrame, stage: StageRow) -> Dataset:
-    """Rows as TRL takes them: the stage's columns alone, in their order."""
+    """Rows as TRL takes them: the stage's columns alone, in their order, and what was given with them."""
     from datasets import Dataset
 
-    made: Dataset = Dataset.from_polars(frame.select(stage.columns))
+    given = [name for name in stage.given if name in frame.columns]
+    made: Dataset = Dataset.from_polars(frame.select(*stage.columns, *given))
     return made

@@ -12,7 +12,7 @@ from datakit.recipe.recipe import Recipe
 from datakit.versions.manifest import FILE
 from datakit.versions.store import Version, open_version
 from train.chain import find_start
-from train.data import reference_of, settings_of
+from train.data import check_kind, reference_of, settings_of
 from train.measures.entry import entry_values
 from train.plan import Plan, make_plan
 from train.stages import STAGES
@@ -28,13 +28,14 @@ def plan_only(stage: Stage, recipe: Recipe, *, recipe_path: Path, overrides: Seq
         overrides: what `--set` laid over it.
 
     Raises:
-        UsageFault: there is no dataset, or no such version.
+        UsageFault: there is no dataset, or no such version, or it has no row of the stage's kind.
     """
     if recipe.train.of(stage).trl:
         from train.config import check_keys
 
         check_keys(stage, recipe.train.of(stage).trl)
     version = open_version(reference_of(stage, recipe))
+    check_kind(version, STAGES[stage])
     start = find_start(stage, recipe, recipe_path.stem)
     values = {"previous_passed": start.passed, **entry_values(stage, recipe, version).metrics}
     proof = _committed(version, recipe, stage)

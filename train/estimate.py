@@ -22,8 +22,14 @@ _KEPT_INTERMEDIATE: Final = 4
 
 # TRL 1.16 (trl/kernels/chunked_logprob.py) never holds all logits: a tile is so many tokens by so many of the words.
 _TILE: Final = (4096, 32768)
+_FOLDED: Final = 8  # tiles at once where torch folds them, as it does on a CPU; 7.5 to 8.3 were measured
 
-_LEAST_SECONDS: Final = 0.05  # a pass of a model of 0.2 million weights on a CPU: 0.04 to 0.09 were measured
+# On a CPU what is done value by value costs as much as multiplying, and of small models more: in operations of a
+# multiplication, for a value that autograd keeps, and for one logit (softmax, loss, entropy, and all of that backward).
+# Fitted to steps of 0.1 to 5.6 million weights under 300 to 12,000 words, which it meets within 1.8 times.
+_A_VALUE: Final = 1000
+_A_LOGIT: Final = 2000
+_A_PASS: Final = 0.02  # seconds of one pass on a CPU, however little is in it
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Load:
         sequences: at once; a pair is two.
         length: tokens of the longest.
         reference: whether a second model stands beside.
+        compared: whether a reference sees every sequence too: a second model, or the one without its adapter.
         checkpointing: whether activations are computed twice instead of kept.
         scored: whether sequences get a score in place of tokens.
     """
@@ -45,6 +52,7 @@ class Load:
     sequences: int
     length: int
     reference: bool = False
+    compared: bool = False
     checkpointing: bool = False
     scored: bool = False
 
@@ -69,7 +77,7 @@ def memory(sizes: Sizes, load: Load, *, gpu: bool) -> dict[str, int]:
         "gradients": _WIDE * trained,
         "optimiser": _ADAM * trained,
         "activations": _activations(sizes, load, width),
-        "logits": 0 if load.scored else _logits(sizes, load, width),
+        "logits": 0 if load.scored else _logits(sizes, load, width if gpu else _FOLDED * width),
     }
     return {part: round(size) for part, size in parts.items()}
 
@@ -84,19 +92,24 @@ def _activations(sizes: Sizes, load: Load, width: int) -> int:
 
 
 def _logits(sizes: Sizes, load: Load, width: int) -> int:
-    """A tile, and the gradient of the whole head, which is gathered in float32 where the head is trained."""
+    """A tile of so many bytes a logit, and the gradient of the whole head, in float32, where the head is trained."""
     tile = width * min(load.tokens, _TILE[0]) * min(sizes.vocabulary, _TILE[1])
     return tile + (_WIDE * sizes.vocabulary * sizes.hidden if load.adaptation == "full" else 0)
 
 
 def seconds(sizes: Sizes, load: Load, machine: Machine, *, tokens: int, passes: int) -> float | None:
-    """How long `tokens` in so many passes take, measures and checkpoints aside; None where the rate is not known.
+    """How long `tokens`, padding included, in so many passes take, measures and checkpoints aside.
 
     A weight costs 2 operations a token forward and 4 backward (arXiv 2001.08361, section 2.1); 2 of these fall away
-    where the weight is frozen; a reference and checkpointing are 2 more each.
+    where the weight is frozen; a reference and checkpointing are 2 more each. None where the rate is not known.
     """
     if machine.rate is None:
         return None
     operations = 6 if load.adaptation == "full" else 4
-    operations += 2 * load.checkpointing + 2 * load.reference
-    return max(_LEAST_SECONDS * passes, operations * sizes.weights * tokens / machine.rate)
+    operations += 2 * load.checkpointing + 2 * load.compared
+    a_token = float(operations * sizes.weights)
+    if machine.gpu:
+        return a_token * tokens / machine.rate
+    values = sizes.layers * (_KEPT_HIDDEN * sizes.hidden + _KEPT_INTERMEDIATE * sizes.intermediate)
+    a_token += operations / 6 * (_A_VALUE * values + _A_LOGIT * sizes.vocabulary * (not load.scored))
+    return _A_PASS * passes + a_token * tokens / machine.rate

@@ -16,7 +16,6 @@ _PEAKS: Final = {
     "L4": 121e12, "3090": 71e12, "V100": 125e12, "T4": 65e12,
 }  # fmt: skip
 _REACHED_ON_GPU: Final = 0.4
-_REACHED_ON_CPU: Final = 0.3  # of what a multiplication of matrices alone reaches: small models, small matrices
 _SIDE: Final = 512  # of the matrices that are multiplied to find out
 
 
@@ -27,7 +26,7 @@ class Machine:
     Attributes:
         name: of the GPU, or "CPU".
         gpu: whether it is one.
-        rate: operations a second that training may reach; None where the GPU is not known here.
+        rate: operations a second that multiplying in training may reach; None where the GPU is not known here.
     """
 
     name: str
@@ -39,7 +38,7 @@ def machine_at_hand() -> Machine:
     """The first GPU that the driver names and the environment does not hide; the CPU where there is none."""
     name = _gpu()
     if name is None:
-        return Machine("CPU", gpu=False, rate=_REACHED_ON_CPU * _multiplications())
+        return Machine("CPU", gpu=False, rate=_multiplications())
     peak = next((peak for word, peak in _PEAKS.items() if word in name), None)
     return Machine(name, gpu=True, rate=None if peak is None else _REACHED_ON_GPU * peak)
 

@@ -18,6 +18,7 @@ import orjson
 from datakit.errors import InputError, MissingInput
 from datakit.files import disk_faults, write_whole
 from datakit.template.model import training_extra
+from train.heads import read_head
 from train.quiet import quiet
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def check_model(folder: Path) -> None:
 
     Raises:
         MissingInput: the folder, or the base of its adapter, is not there.
-        InputError: there are no weights, or the adapter was trained on another base than the one that is there.
+        InputError: there are no weights, or they are cut short; or the adapter was trained on another base than the one
+            that is there.
     """
     if not folder.is_dir():
         raise MissingInput(
@@ -63,6 +65,9 @@ def check_model(folder: Path) -> None:
         raise InputError(
             str(folder), "a tokenizer, but no weights", "model.safetensors", "Download the whole model, or train one"
         )
+    for path in _weight_files(folder):
+        if path.suffix == ".safetensors":
+            read_head(path)
 
 
 def base_of(adapter: Path) -> Path:
@@ -168,7 +173,7 @@ def _weights(
     try:
         with quiet():
             model: PreTrainedModel = kind.from_pretrained(str(folder), **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:  # ImportError: an attention that is not installed
         first = str(error).strip().splitlines()[0][:160] if str(error).strip() else repr(error)
         raise InputError(str(folder), f"cannot be loaded ({first})", "a model of transformers") from None
     return model
@@ -203,16 +208,23 @@ def lora_config(settings: Mapping[str, Any], task: Task) -> LoraConfig:
     )
 
 
-def merge_into(folder: Path, target: Path, task: Task) -> Path:
-    """A folder of whole weights to start from: the folder itself, or its adapter merged into its base and saved."""
-    if not is_adapter(folder):
+def merge_into(folder: Path, target: Path, task: Task, tokenizer: Path | None = None) -> Path:
+    """A folder of whole weights to start from: the folder itself, or its adapter merged into its base and saved.
+
+    Args:
+        folder: whole weights or an adapter.
+        target: where they are saved.
+        task: of the model.
+        tokenizer: the folder whose tokenizer goes with the weights; with it, whole weights are saved in `target` too.
+    """
+    if not is_adapter(folder) and tokenizer is None:
         return folder
     if not target.is_dir():
         aside = target.with_name(f".{target.name}.part")
         shutil.rmtree(aside, ignore_errors=True)
         with disk_faults(target):
             load(folder, task=task).save_pretrained(str(aside))
-            copy_tokenizer(folder, aside)
+            copy_tokenizer(tokenizer or folder, aside)
             aside.rename(target)
     return target
 

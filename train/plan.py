@@ -7,7 +7,7 @@ here and nowhere else, so what `--dry-run` shows is what will be done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,8 @@ class Rows:
         given: rows of the version; trained: of them, in one epoch; held_out: kept back; left_out: by the proof.
         tokens: of the rows that are trained, all sequences of a pair counted; None where no proof has counted them.
         longest: tokens of the longest sequence among them; None likewise.
+        lengths: of the longest sequence of every trained row, in ascending order; empty likewise.
+        sequences: that a row becomes: 2 of a pair.
     """
 
     given: int
@@ -47,6 +49,17 @@ class Rows:
     left_out: int
     tokens: int | None
     longest: int | None
+    lengths: pl.Series = field(default_factory=pl.Series, repr=False, compare=False)
+    sequences: int = 1
+
+    def padded(self, at_once: int) -> float:
+        """Tokens of an epoch with the padding of batches of so many rows, drawn at random: its expected value.
+
+        Of n rows in ascending order the i-th is the longest of k draws with a chance of (i/n)^k - ((i-1)/n)^k.
+        """
+        shares = pl.Series(range(len(self.lengths) + 1), dtype=pl.Float64) / max(1, len(self.lengths))
+        longest = (shares.pow(at_once).diff().tail(-1) * self.lengths).sum()
+        return float(self.sequences * len(self.lengths) * longest)
 
     def to_json(self) -> dict[str, int]:
         """As JSON types."""
@@ -134,7 +147,6 @@ def make_plan(
     plain = {setting.name: setting.value for setting in settings}
     steps = _steps(plain, rows, recipe.launch.processes)
     epochs = steps / max(1, _steps_an_epoch(plain, rows, recipe.launch.processes))
-    tokens = None if rows.tokens is None else ceil(rows.tokens * epochs)
     sizes = read_sizes(start) if start is not None and start.is_dir() else None
     machine = machine_at_hand()
     load = _load(stage, table.adaptation, plain, rows)
@@ -149,7 +161,7 @@ def make_plan(
         steps=steps,
         memory=memory(sizes, load, gpu=machine.gpu) if sizes is not None and load is not None else {},
         machine=machine,
-        seconds=_time(sizes, load, machine, tokens, steps * int(plain["gradient_accumulation_steps"])),
+        seconds=_time(sizes, load, machine, _processed(plain, rows, epochs), steps * _passes(plain)),
         gate=gate,
         entry=tuple(judge(gate.entry, measured, recipe.gates.strict)),
     )
@@ -166,15 +178,16 @@ def count_rows(stage: Stage, version: Version, proof: Proof | None, holdout: flo
     frame = pl.scan_parquet(files)
     kept_back = held_out(holdout)
     counts = frame.select(left=pl.len(), held=kept_back.sum()).collect().row(0, named=True)
-    tokens = longest = None
+    tokens, longest, lengths = None, None, pl.Series(dtype=pl.UInt32)
     if proved:
         sequences = [pl.sum_horizontal(pl.col(name).list.len() for name in names) for names in _sequences(stage)]
-        lengths = frame.filter(~kept_back).select(
-            tokens=pl.sum_horizontal(sequences).sum(), longest=pl.max_horizontal(sequences).max()
-        )
-        tokens, longest = lengths.collect().row(0)
+        sizes = frame.filter(~kept_back).select(all=pl.sum_horizontal(sequences), longest=pl.max_horizontal(sequences))
+        found = sizes.collect().sort("longest")
+        lengths = found["longest"]
+        tokens = int(found["all"].sum())
+        longest = int(lengths[-1]) if len(lengths) else None
     left, held = counts["left"], counts["held"]
-    return Rows(given, left - held, held, given - left, tokens, longest)
+    return Rows(given, left - held, held, given - left, tokens, longest, lengths, len(_sequences(stage)))
 
 
 def _sequences(stage: Stage) -> list[tuple[str, ...]]:
@@ -200,6 +213,19 @@ def _steps_an_epoch(values: Mapping[str, Any], rows: Rows, processes: int) -> in
     return ceil(batches / int(values["gradient_accumulation_steps"]))
 
 
+def _passes(values: Mapping[str, Any]) -> int:
+    """Passes of the model that are one step."""
+    return int(values["gradient_accumulation_steps"])
+
+
+def _processed(values: Mapping[str, Any], rows: Rows, epochs: float) -> int | None:
+    """Tokens that the model will have seen at the end, padding included; packs have none."""
+    if rows.tokens is None:
+        return None
+    packed = values.get("packing", "none") != "none"
+    return ceil(epochs * (rows.tokens if packed else rows.padded(int(values["per_device_train_batch_size"]))))
+
+
 def _load(stage: Stage, adaptation: Adaptation, values: Mapping[str, Any], rows: Rows) -> Load | None:
     """What a step works on; None while the rows' lengths are unknown."""
     packed = values.get("packing", "none") != "none"
@@ -213,6 +239,7 @@ def _load(stage: Stage, adaptation: Adaptation, values: Mapping[str, Any], rows:
         sequences=values["per_device_train_batch_size"] * (_PAIRS if pairs else 1),
         length=length,
         reference=stage == "dpo" and adaptation == "full" and not values.get("precompute_ref_log_probs"),
+        compared=stage == "dpo" and not values.get("precompute_ref_log_probs"),
         checkpointing=bool(values.get("gradient_checkpointing")),
         scored=STAGES[stage].task == "reward",
     )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datakit.errors import DataVerdict
+from datakit.errors import DatakitError, DataVerdict, RecipeError
 from datakit.files import disk_faults
 from datakit.gates import Stage, Verdict, judge, stops
 from datakit.progress import Progress, Silent
@@ -26,6 +27,7 @@ from train.config import make_config
 from train.job import Job, facts_of, places_of, prepare
 from train.model import finish_model, merge_into
 from train.quiet import quiet
+from train.resume import go_on
 from train.runs import Run
 from train.signs import SIGNS
 from train.start import Ingredients
@@ -141,20 +143,48 @@ def _train(job: Job, taken: Taken) -> TrainResult:
         gates={"entry": [verdict.to_json() for verdict in job.plan.entry]},
         plan={setting.name: [setting.value, setting.source] for setting in job.plan.settings},
     )
-    begun = taken.checkpoint if taken.how == "forked" and taken.checkpoint is not None else job.start.folder
-    start = merge_into(begun, run.path / "start", job.row.task)
+    start = _start_of(job, taken)
     measured = {criterion.metric for criterion in job.gate.rollback} - SIGNS.keys()
     watcher = watch(
         run, job.progress, job.gate.rollback, _evaluator(job, start, measured).measure if measured else None
     )
-    trainer = _trainer(job, run, start, watcher)
-    probe(trainer, even=job.stage == "dpo")
+    with _trl_refusals(job.stage):
+        trainer = _trainer(job, run, start, watcher)
+        probe(trainer, even=job.stage == "dpo")
+    if taken.how == "resumed":
+        go_on(trainer, run)
     with watcher.guarding():
         trainer.train(resume_from_checkpoint=str(taken.checkpoint) if taken.how == "resumed" else None)
     if watcher.stopped:
         return _stopped(job, run, start, watcher)
     _save(trainer, job, run, start)
     return _finished(job, run, start)
+
+
+def _start_of(job: Job, taken: Taken) -> Path:
+    """The whole weights that training starts from: of a forked run the parent's, however often it is gone on with."""
+    run = taken.run
+    if (run.path / "start").is_dir():
+        return run.path / "start"
+    parent = run.fields.get("parent")
+    if not parent:
+        return merge_into(job.start.folder, run.path / "start", job.row.task)
+    forked = run.path.parent / parent["run"] / "checkpoints" / parent["checkpoint"]
+    # A copy: the parent's checkpoints may go, and its tokenizer's files are those of the proof.
+    return merge_into(forked, run.path / "start", job.row.task, tokenizer=job.start.folder)
+
+
+@contextmanager
+def _trl_refusals(stage: Stage) -> Iterator[None]:
+    """What TRL refuses as a trainer is built, or at the first loss, is a fault of the recipe: an unknown loss, say."""
+    try:
+        yield
+    except DatakitError:
+        raise
+    except (ValueError, NotImplementedError) as error:
+        words = " ".join(str(error).split())
+        cure = f"Change what is named under [train.{stage}.trl]"
+        raise RecipeError(f"train.{stage}", f"TRL refuses it: {words}", cure=cure) from error
 
 
 def _trainer(job: Job, run: Run, start: Path, watcher: Watcher) -> Trainer:

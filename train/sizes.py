@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from datakit.errors import InputError
+from train.heads import read_head
 from train.model import base_of, is_adapter
 
 # Two-dimensional weights that are no linear layer of the body: peft's "all-linear" passes over the output head too.
@@ -55,9 +54,9 @@ def read_sizes(folder: Path) -> Sizes | None:
     files = sorted(whole.glob("*.safetensors"))
     if not files or not (whole / "config.json").is_file():
         return None
-    config = _json(whole / "config.json", (whole / "config.json").read_bytes())
+    config = _json(whole / "config.json")
     config = config.get("text_config", config)
-    shapes = {name: shape for file in files for name, shape in _shapes(file)}
+    shapes = {name: entry["shape"] for file in files for name, entry in read_head(file).items()}
     linear = [
         (shape[1], shape[0])
         for name, shape in shapes.items()
@@ -78,19 +77,9 @@ def _either(config: dict[str, Any], *names: str) -> Any:
     return next((config[name] for name in names if config.get(name)), 0)
 
 
-def _shapes(file: Path) -> Iterator[tuple[str, list[int]]]:
-    """Name and shape of every weight: the head of a safetensors file is 8 bytes of length, then JSON."""
-    with file.open("rb") as opened:
-        start = opened.read(8)
-        head = opened.read(struct.unpack("<Q", start)[0]) if len(start) == 8 else b""
-    for name, entry in _json(file, head).items():
-        if name != "__metadata__":
-            yield name, entry["shape"]
-
-
-def _json(path: Path, content: bytes) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = orjson.loads(content)
+        value: dict[str, Any] = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise InputError(str(path), f"cannot be read ({error})", cure="Restore the model's folder") from None
     return value

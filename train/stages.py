@@ -27,6 +27,7 @@ class StageRow:
         kind: of the rows that are trained.
         proof: the stage that a proof of them is for.
         columns: of the proof's rows that the trainer takes.
+        given: of the version's rows that the trainer takes too where a row has one; 0 stands for none.
         config: name of TRL's configuration class.
         task: what the model does.
         after: the stage whose model it starts from where the recipe names none.
@@ -40,6 +41,7 @@ class StageRow:
     task: Task
     after: Stage | None
     build: Callable[[Ingredients], Trainer]
+    given: tuple[str, ...] = ()
 
 
 def _sft(parts: Ingredients) -> Trainer:
@@ -64,7 +66,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
     "cpt": StageRow("text", "cpt", ("input_ids", "labels"), "SFTConfig", "causal", None, _sft),
     "sft": StageRow("messages", "sft", ("input_ids", "labels"), "SFTConfig", "causal", "cpt", _sft),
     "reward": StageRow(
-        "preference", "reward", ("chosen_ids", "rejected_ids"), "RewardConfig", "reward", "sft", _reward
+        "preference", "reward", ("chosen_ids", "rejected_ids"), "RewardConfig", "reward", "sft", _reward, ("margin",)
     ),
     "dpo": StageRow(
         "preference", "dpo", ("prompt_ids", "chosen_ids", "rejected_ids"), "DPOConfig", "causal", "sft", _preference

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from datakit.cli.options import Json, Overrides, RecipeFile
+from datakit.cli.options import Json, Overrides, RecipeFile, Unproved
 
 if TYPE_CHECKING:
     from train.evaluate import Measured
@@ -33,6 +33,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    allow_unproved: Unproved = False,
     as_json: Json = False,
 ) -> None:
     """Measure a model: perplexity, cloze, choice, format, variety, KL, win rate, or a reward model's accuracy.
@@ -48,7 +49,7 @@ def evaluate(
 
     plan = load_recipe(recipe, sets or [])
     with Bar(quiet=as_json) as bar:
-        measured = measure(target, plan, stage=stage, against=against, progress=bar)
+        measured = measure(target, plan, stage=stage, against=against, progress=bar, allow_unproved=allow_unproved)
     if as_json:
         import orjson
 

@@ -20,3 +20,8 @@ Overrides = Annotated[
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+Unproved = Annotated[
+    bool,
+    typer.Option("--allow-unproved", help="Take the rows that a proof leaves in although it leaves out too many."),
+]

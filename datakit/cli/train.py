@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
-from datakit.cli.options import Json, Overrides
+from datakit.cli.options import Json, Overrides, Unproved
+from datakit.cli.paths import near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,125 +18,90 @@ if TYPE_CHECKING:
     from train.plan import Plan
     from train.run import TrainResult
 
-train = typer.Typer(
-    help="Train a model on proved data: a recipe's version and proof in, a run with a saved model out.",
-    no_args_is_help=True,
-)
-
-_Recipe = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
-_DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Show the plan: rows, steps, memory, time, every value and gate; train nothing."),
-]
-_Unproved = Annotated[
-    bool,
-    typer.Option("--allow-unproved", help="Train although too many rows fail the proof; the run says so."),
-]
-_Resume = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Go on with a run that was interrupted, or begin a new one.")
-]
-_Fork = Annotated[
-    bool, typer.Option("--fork", help="Begin a child run from the last run's weights, whatever has changed since.")
-]
+# What people ask for by these names, and what there is instead.
+_INSTEAD: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("ppo", "rlhf"),
+        "TRL has removed PPO. Train `reward` here; rloo and grpo, which learn from its scores, come with a later "
+        "release; `datakit convert --to openrlhf` hands the rows to a trainer that has PPO",
+    ),
+    **dict.fromkeys(
+        ("kto", "orpo", "simpo", "grpo", "gspo", "rloo", "rlvr"),
+        "It comes with a later release; `datakit convert` hands the rows to a trainer that has it",
+    ),
+    "ipo": 'It is a loss of dpo: --set train.dpo.trl.loss_type="ipo"',
+    "rm": "Did you mean 'reward'?",
+    "pretrain": "Did you mean 'cpt'?",
+}
 
 
-@train.command()
-def cpt(
-    recipe: _Recipe,
-    dry_run: _DryRun = False,
+def _known(name: str) -> str:
+    """The stage of a name; an unknown one is refused before the other arguments are looked at."""
+    from difflib import get_close_matches
+
+    from datakit.errors import UsageFault
+    from datakit.gates import STAGES
+
+    if name in STAGES:
+        return name
+    near = get_close_matches(name, STAGES, n=1, cutoff=0.5)
+    cure = _INSTEAD.get(name.lower()) or (f"Did you mean '{near[0]}'?" if near else "datakit train --help")
+    raise UsageFault("datakit train", f"no stage {name!r}", f"one of {', '.join(STAGES)}", cure)
+
+
+def train(
+    stage: Annotated[
+        str, typer.Argument(metavar="STAGE", help="cpt, sft, reward or dpo.", callback=_known, show_default=False)
+    ],
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)],
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the plan: rows, steps, memory, time, every value and gate; train nothing."
+        ),
+    ] = False,
     sets: Overrides = None,
-    allow_unproved: _Unproved = False,
-    resume: _Resume = True,
-    fork: _Fork = False,
+    allow_unproved: Unproved = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on with a run that was interrupted, or begin a new one.")
+    ] = True,
+    fork: Annotated[
+        bool,
+        typer.Option("--fork", help="Begin a child run from the last run's weights, whatever has changed since."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Go on with pre-training on texts.
+    """Train a model on proved data: a recipe's version and proof in, a run with a saved model out.
 
-    Example: datakit train cpt recipes/sales.toml
-    """
-    _run("cpt", recipe, dry_run, sets, allow_unproved, resume, fork, as_json)
+    \b
+    cpt      texts     goes on with pre-training
+    sft      messages  trains on dialogues, the tokens that the proof says
+    reward   pairs     trains a model that scores answers
+    dpo      pairs     aligns with preferences
 
-
-@train.command()
-def sft(
-    recipe: _Recipe,
-    dry_run: _DryRun = False,
-    sets: Overrides = None,
-    allow_unproved: _Unproved = False,
-    resume: _Resume = True,
-    fork: _Fork = False,
-    as_json: Json = False,
-) -> None:
-    """Train on dialogues: the tokens that the proof says are trained, and no others.
+    Each starts from what the stage before it has saved.
 
     Example: datakit train sft recipes/sales.toml --dry-run
-    """
-    _run("sft", recipe, dry_run, sets, allow_unproved, resume, fork, as_json)
-
-
-@train.command()
-def reward(
-    recipe: _Recipe,
-    dry_run: _DryRun = False,
-    sets: Overrides = None,
-    allow_unproved: _Unproved = False,
-    resume: _Resume = True,
-    fork: _Fork = False,
-    as_json: Json = False,
-) -> None:
-    """Train a model that scores answers, on pairs.
-
-    Example: datakit train reward recipes/sales.toml
-    """
-    _run("reward", recipe, dry_run, sets, allow_unproved, resume, fork, as_json)
-
-
-@train.command()
-def dpo(
-    recipe: _Recipe,
-    dry_run: _DryRun = False,
-    sets: Overrides = None,
-    allow_unproved: _Unproved = False,
-    resume: _Resume = True,
-    fork: _Fork = False,
-    as_json: Json = False,
-) -> None:
-    """Align a model with preferences, on pairs.
-
-    Example: datakit train dpo recipes/sales.toml --set train.dpo.beta=0.2
-    """
-    _run("dpo", recipe, dry_run, sets, allow_unproved, resume, fork, as_json)
-
-
-def _run(
-    stage: Stage,
-    path: Path,
-    dry_run: bool,
-    sets: Sequence[str] | None,
-    allow_unproved: bool,
-    resume: bool,
-    fork: bool,
-    as_json: bool,
-) -> None:
+    """  # noqa: D301  # the backslash is for click, which else would fold the table
     from datakit.cli.progress import Bar
     from datakit.cli.siblings import check_sibling
     from datakit.recipe.load import load_recipe
 
     check_sibling("train")
-    overrides = sets or []
-    recipe = load_recipe(path, overrides)
+    overrides, chosen = sets or [], cast("Stage", stage)
+    settings = load_recipe(recipe, overrides)
     if dry_run:
         from train.dry import plan_only
 
-        _show_plan(plan_only(stage, recipe, recipe_path=path, overrides=overrides), as_json)
+        _show_plan(plan_only(chosen, settings, recipe_path=recipe, overrides=overrides), as_json)
         return
     from train.run import train as train_stage
 
     with Bar(quiet=as_json) as bar:
         result = train_stage(
-            stage,
-            recipe,
-            recipe_path=path,
+            chosen,
+            settings,
+            recipe_path=recipe,
             progress=bar,
             resume=resume,
             fork=fork,
@@ -192,9 +159,9 @@ def _show_result(result: TrainResult, as_json: bool) -> None:
         if value is not None:
             typer.echo(f"{name}: {value:.4g}")
     if result.run is not None:
-        typer.echo(f"the run: {result.run}")
+        typer.echo(f"the run: {near(result.run)}")
     if result.model is not None:
-        typer.echo(f"the model: {result.model}")
+        typer.echo(f"the model: {near(result.model)}")
 
 
 def _show_gate(name: str, verdicts: Sequence[Verdict]) -> None:

@@ -112,7 +112,36 @@ def gate_of(stage: Stage, gates: GatesSettings, brief: Brief) -> Gate:
 def _asked(stage: Stage, brief: Brief) -> Gate:
     """What guide and brief ask for."""
     sentences = brief.evaluation.must_pass if stage in _SERVED else ()
-    return replace(GUIDE[stage], exit=(*GUIDE[stage].exit, *map(criterion_from_words, sentences)))
+    asked: list[Criterion] = list(GUIDE[stage].exit)
+    for criterion in map(criterion_from_words, sentences):
+        twin = next(
+            (known for known in asked if _is_stricter(known, criterion) or _is_stricter(criterion, known)), None
+        )
+        if twin is None:
+            asked.append(criterion)
+        else:
+            asked[asked.index(twin)] = _merged(twin, criterion)
+    return replace(GUIDE[stage], exit=tuple(asked))
+
+
+def _is_stricter(one: Criterion, other: Criterion) -> bool:
+    """Whether every value that meets one criterion meets another of the same metric; equal ones are."""
+    if one.metric != other.metric:
+        return False
+    if one.op == "==":
+        return other.holds(one.threshold)
+    if other.op == "==" or one.op[0] != other.op[0]:
+        return False
+    if one.threshold == other.threshold:
+        return one.op == other.op or len(one.op) < len(other.op)  # > 0.98 is stricter than >= 0.98
+    return (one.threshold > other.threshold) == (one.op[0] == ">")
+
+
+def _merged(known: Criterion, brief: Criterion) -> Criterion:
+    """What the guide and the brief ask of one metric as one criterion: the stricter, with where both are from."""
+    strict = brief if _is_stricter(brief, known) else known
+    measured = f"{known.measured}; asked for: {known}, and by {brief.measured}"
+    return replace(known, op=strict.op, threshold=strict.threshold, measured=measured)
 
 
 def _edited(criteria: Iterable[Criterion], settings: Mapping[str, CriterionSettings]) -> list[Criterion]:

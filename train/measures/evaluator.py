@@ -24,6 +24,7 @@ from train.measures import rewards
 from train.measures.checks import is_well_formed, kept
 from train.measures.diversity import distinct, distinct_ratio, repeated
 from train.measures.evaluation import Evaluation, Value
+from train.measures.human import human_score
 from train.measures.judges import Judge, RewardJudge, RuleJudge, count_wins
 from train.measures.likelihood import accuracy, likelihood
 from train.measures.prompts import Prompt, held_out_prompts, held_out_rows, read_prompts
@@ -37,13 +38,15 @@ _GENERAL: Final = ("general", "general_drop")
 _ANSWERS: Final = ("instruction_following", "format", "safety", "win_rate")
 _SAMPLES: Final = ("distinct_2", "distinct_2_ratio", "repeated_4", "kl_token", "kl_sequence")
 _REWARD: Final = ("reward_accuracy", "length_bias")
+_HUMAN: Final = ("human_score",)
 _OF_STAGE: Final[Mapping[Stage, tuple[str, ...]]] = {
     "cpt": (*_PERPLEXITY, "cloze", *_GENERAL),
-    "sft": (*_PERPLEXITY, "cloze", *_GENERAL, *_ANSWERS, *_SAMPLES),
+    "sft": (*_PERPLEXITY, "cloze", *_GENERAL, *_ANSWERS, *_SAMPLES, *_HUMAN),
     "reward": _REWARD,
-    "dpo": ("cloze", *_GENERAL, *_ANSWERS, *_SAMPLES),
+    "dpo": ("cloze", *_GENERAL, *_ANSWERS, *_SAMPLES, *_HUMAN),
 }
 _SHOWN: Final = 5  # answers that a report shows
+_BEGUN, _CONTINUED = 32, 64  # tokens of a text that a model goes on with, and those that it adds at most
 _T = TypeVar("_T")
 
 
@@ -107,6 +110,10 @@ class Evaluator:
         if self._any(_ANSWERS):
             found, shown = self._answers(subject)
             values |= found
+        if self._any(_HUMAN):
+            values |= self._human()
+        if self.stage == "cpt" and self._any(_PERPLEXITY):
+            shown = self._continued(subject)
         return Evaluation({name: values[name] for name in self._wanted if name in values}, shown)
 
     def _any(self, group: Sequence[str]) -> bool:
@@ -167,6 +174,30 @@ class Evaluator:
             texts = [row["text"] for row in held_out_rows(self.version, self._holdout, "text")]
             asked += questions_from_terms(texts, settings.terms, settings.seed)
         return asked
+
+    def _continued(self, subject: Subject) -> list[dict[str, str]]:
+        """How both models go on with the beginnings of held-out texts: to look at, nothing is measured by it."""
+        room = min(self.recipe.evaluate.max_new_tokens, _CONTINUED)
+        begun = [ids[: min(_BEGUN, len(ids) // 2)] for ids, _ in self._labelled if len(ids) > 1][:_SHOWN]
+
+        def measure(model: Subject) -> list[Answer]:
+            return answer(model, begun, max_new_tokens=room)
+
+        before, mine = self._before("continued", subject, measure), measure(subject)
+        return [
+            {
+                "prompt": subject.model.tokenizer.decode(ids),
+                "before": before[place].text if before is not None else "",
+                "after": mine[place].text,
+            }
+            for place, ids in enumerate(begun)
+        ]
+
+    # What people say.
+
+    def _human(self) -> dict[str, Value]:
+        given = self.recipe.evaluate.human
+        return {"human_score": human_score(given) if given is not None else Value(None, None)}
 
     # What a model answers.
 
