@@ -6,6 +6,10 @@ to a committed proof; TRL's own preparation by `SFTTrainer` with `assistant_only
 seconds, user and system; what each says of itself leaves its imports and the loading of the tokenizer out.
 TRL is slow, so it may run on fewer rows (`--trl-rows`); seconds a row are compared. `--turns 2` keeps one question and
 one answer of each dialogue: the shorter a row, the less of all costs is tokenising.
+
+`--wall` measures what a user waits for, on all cores of a machine that has nothing else to do: a committed proof
+by as many workers as datakit starts by itself, beside TRL's preparation as it is by default (one process), and with
+`dataset_num_proc` at the number of cores; each on all rows.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import resource
 import shutil
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -28,6 +33,8 @@ from benchmarks.corpus import Plan, obtain
 from benchmarks.measure import MARK, Sample, describe_machine, run_pinned
 
 TOKENIZER: Final = Path("tokenizers") / "qwen2_5"
+JOBS: Final = ("tokenise", "prove", "commit", "trl")
+WALL_JOBS: Final = ("proof-all-cores", "trl-default", "trl-all-cores")
 MEGABYTES: Final = 1_000  # more than any number of rows asked for: the rows decide
 BATCH: Final = 1_000
 ENVIRONMENT: Final = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -39,9 +46,16 @@ def cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def tell(rows: int, seconds: float, **more: Any) -> None:
-    """Say what was measured, for the parent."""
-    sys.stdout.write(MARK + json.dumps({"rows": rows, "seconds": seconds, **more}) + "\n")
+class Watch:
+    """CPU seconds and seconds on the clock since it was made."""
+
+    def __init__(self) -> None:
+        self.cpu, self.clock = cpu(), time.monotonic()
+
+    def tell(self, rows: int, **more: Any) -> None:
+        """Say what was measured, for the parent."""
+        measured = {"rows": rows, "seconds": cpu() - self.cpu, "wall": time.monotonic() - self.clock}
+        sys.stdout.write(MARK + json.dumps({**measured, **more}) + "\n")
 
 
 def tokenise(model: Path, version: Path, rows: int) -> None:
@@ -56,14 +70,14 @@ def tokenise(model: Path, version: Path, rows: int) -> None:
     texts = [
         renderer.render([{"role": m["role"], "content": m["content"]} for m in row]) for row in records["messages"]
     ]
-    began, tokens = cpu(), 0
+    watch, tokens = Watch(), 0
     for first in range(0, len(texts), BATCH):
         encoded = subject.tokenizer.encode_batch(texts[first : first + BATCH], add_special_tokens=False)
         tokens += sum(len(one) for one in encoded)
-    tell(len(texts), cpu() - began, tokens=tokens)
+    watch.tell(len(texts), tokens=tokens)
 
 
-def prove(model: Path, version: Path, commit: bool) -> None:
+def prove(model: Path, version: Path, commit: bool, workers: int | None = 1) -> None:
     """Prove every row."""
     from datakit.masks.proof import ProofSettings
     from datakit.masks.proof import prove as run
@@ -73,12 +87,12 @@ def prove(model: Path, version: Path, commit: bool) -> None:
     subject = load_model(model)
     opened = open_version(version)
     shutil.rmtree(opened.path / "proofs", ignore_errors=True)
-    began = cpu()
-    proof = run(opened, subject, ProofSettings(), workers=1, commit=commit)
-    tell(proof.manifest.rows, cpu() - began, passed=proof.passed, findings=proof.findings.to_json())
+    watch = Watch()
+    proof = run(opened, subject, ProofSettings(), workers=workers, commit=commit)
+    watch.tell(proof.manifest.rows, passed=proof.passed, findings=proof.findings.to_json())
 
 
-def trl(model: Path, version: Path, rows: int) -> None:
+def trl(model: Path, version: Path, rows: int, processes: int | None = None) -> None:
     """What `SFTTrainer` does to the rows before it trains: its maps, the model the smallest there can be."""
     import datasets
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
@@ -99,11 +113,11 @@ def trl(model: Path, version: Path, rows: int) -> None:
     network = Qwen2ForCausalLM(small)
     settings = SFTConfig(
         output_dir=str(version / "trl"), assistant_only_loss=True, use_cpu=True, bf16=False,
-        report_to="none",
+        report_to="none", dataset_num_proc=processes,
     )  # fmt: skip
-    began = cpu()
+    watch = Watch()
     SFTTrainer(model=network, args=settings, train_dataset=dataset, processing_class=tokenizer)
-    tell(len(plain), cpu() - began)
+    watch.tell(len(plain))
 
 
 def version_at(work: Path, rows: int, turns: int) -> Path:
@@ -132,27 +146,28 @@ def prepare(data: Path, work: Path, rows: int, turns: int) -> None:
     clean(raw, dataset, {"clean": {"steps": []}})
 
 
-def rate(sample: Sample) -> float:
-    """Microseconds of CPU a row, by what the child says of its work."""
-    return float(1e6 * sample.told["seconds"] / sample.told["rows"])
+def rate(sample: Sample, clock: str = "seconds") -> float:
+    """Microseconds a row, of CPU or of the `wall` clock, by what the child says of its work."""
+    return float(1e6 * sample.told[clock] / sample.told["rows"])
 
 
 def main() -> None:
     """Measure what the command line asks for; the figures go to stdout and to benchmarks/results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("job", nargs="?", choices=("tokenise", "prove", "commit", "trl"), help=argparse.SUPPRESS)
+    parser.add_argument("job", nargs="?", choices=(*JOBS, *WALL_JOBS), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help="folder with the public data sets and the tokenizer")
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus and the version")
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--turns", type=int, default=8, help="messages of a dialogue, at most")
     parser.add_argument("--trl-rows", type=int, default=5_000, help="rows that TRL prepares; 0: leave it out")
+    parser.add_argument("--wall", action="store_true", help="what a user waits for, on all cores")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; the table shows medians")
     options = parser.parse_args()
     if options.job is not None:
         _child(options)
         return
     prepare(options.data, options.work, options.rows, options.turns)
-    jobs = ["tokenise", "prove", "commit", *(["trl"] if options.trl_rows else [])]
+    jobs = WALL_JOBS if options.wall else JOBS if options.trl_rows else JOBS[:-1]
     samples: dict[str, list[Sample]] = {job: [] for job in jobs}
     for _ in range(options.repeat):  # in turns, so that a busy machine burdens all alike
         for job in jobs:
@@ -167,6 +182,9 @@ def _child(options: argparse.Namespace) -> None:
         "prove": lambda: prove(model, version, commit=False),
         "commit": lambda: prove(model, version, commit=True),
         "trl": lambda: trl(model, version, options.trl_rows),
+        "proof-all-cores": lambda: prove(model, version, commit=True, workers=None),
+        "trl-default": lambda: trl(model, version, options.rows),
+        "trl-all-cores": lambda: trl(model, version, options.rows, len(os.sched_getaffinity(0))),
     }
     todo[options.job]()
 
@@ -175,14 +193,18 @@ def _run(job: str, options: argparse.Namespace) -> Sample:
     command = [sys.executable, "-m", "benchmarks.masks", job, "--work", str(options.work), "--rows", str(options.rows),
                "--turns", str(options.turns), "--trl-rows", str(options.trl_rows)]  # fmt: skip
     log = options.work / f"{job}.log"
-    sample = run_pinned(command, sorted(os.sched_getaffinity(0))[:1], log, ENVIRONMENT)
+    cores = sorted(os.sched_getaffinity(0))
+    environment = {"HF_HUB_OFFLINE": "1"} if options.wall else ENVIRONMENT
+    sample = run_pinned(command, cores if options.wall else cores[:1], log, environment)
     if sample.code or not sample.told:
         raise SystemExit(f"{job} failed: {log.read_text(encoding='utf-8')[-2000:]}")
-    sys.stderr.write(f"{job}: {rate(sample):.0f} us a row, {sample.peak_mb:.0f} MB\n")
+    clock = "wall" if options.wall else "seconds"
+    sys.stderr.write(f"{job}: {rate(sample, clock):.0f} us a row, {sample.peak_mb:.0f} MB\n")
     return sample
 
 
-def _report(samples: dict[str, list[Sample]], options: argparse.Namespace) -> None:
+def _table(samples: dict[str, list[Sample]]) -> str:
+    """CPU a row on one core, beside tokenising once."""
     medians = {job: statistics.median(map(rate, found)) for job, found in samples.items()}
     peaks = {job: max(sample.peak_mb for sample in found) for job, found in samples.items()}
     once = medians["tokenise"]
@@ -190,15 +212,30 @@ def _report(samples: dict[str, list[Sample]], options: argparse.Namespace) -> No
     lines += [f"| {job} | {cost:.0f} | {cost / once:.2f} | {peaks[job]:.0f} |" for job, cost in medians.items()]
     if "trl" in medians:
         lines.append(f"\nTRL against a proof: {medians['trl'] / medians['prove']:.2f} times")
-    text = "\n".join(lines)
+    return "\n".join(lines)
+
+
+def _wall_table(samples: dict[str, list[Sample]]) -> str:
+    """Time on the clock a row on all cores, beside a committed proof."""
+    medians = {job: statistics.median(rate(one, "wall") for one in found) for job, found in samples.items()}
+    proof = medians[WALL_JOBS[0]]
+    lines = ["| job | us a row | times a proof | runs |", "|---|---:|---:|---|"]
+    for job, cost in medians.items():
+        runs = ", ".join(f"{rate(one, 'wall'):.0f}" for one in samples[job])
+        lines.append(f"| {job} | {cost:.0f} | {cost / proof:.2f} | {runs} |")
+    return "\n".join(lines)
+
+
+def _report(samples: dict[str, list[Sample]], options: argparse.Namespace) -> None:
+    text = _wall_table(samples) if options.wall else _table(samples)
     sys.stdout.write(text + "\n")
     result = {
         "command": "python -m benchmarks.masks", "rows": options.rows, "turns": options.turns,
-        "trl_rows": options.trl_rows,
-        "machine": describe_machine(), "medians_us": medians, "peak_mb": peaks,
+        "trl_rows": options.trl_rows, "wall": options.wall,
+        "machine": describe_machine(),
         "samples": {job: [sample._asdict() for sample in found] for job, found in samples.items()},
     }  # fmt: skip
-    out = Path(__file__).parent / "results" / f"masks-{options.turns}-{date.today()}"
+    out = Path(__file__).parent / "results" / f"masks-{'wall-' if options.wall else ''}{options.turns}-{date.today()}"
     out.with_suffix(".json").write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
 

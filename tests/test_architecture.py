@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ LEVELS = [
     {"formats"},
     {"report", "kernels"},
     {"cleaning", "conversion", "template"},
-    {"masks"},
+    {"masks", "questions", "derivation"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -82,6 +83,19 @@ def test_imports_go_one_way() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_the_rooms_of_annotation_import_one_way() -> None:
+    levels = [{"server"}, {"client"}, {"campaigns"}, {"judgements"}, {"measures"}, {"decisions", "reports"}]
+    level = {room: place for place, rooms in enumerate(levels) for room in rooms}
+    faults = []
+    for path in sorted((ROOT / "annotation").rglob("*.py")):
+        mine = path.relative_to(ROOT / "annotation").with_suffix("").parts[0]
+        named = re.findall(r"^\s*from annotation\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        faults += [
+            f"{path.relative_to(ROOT)} imports {room}" for room in named if room != mine and level[room] >= level[mine]
+        ]
+    assert not faults, "\n".join(faults)
+
+
 def test_the_version_is_one() -> None:
     import tomllib
 
@@ -92,7 +106,8 @@ def test_the_version_is_one() -> None:
 
 def test_only_the_command_line_prints_and_exits() -> None:
     rooms = [path for path in modules() if room_of(path) not in ("cli", "__main__")]
-    for path in [*rooms, *sorted((ROOT / "train").rglob("*.py"))]:
+    siblings = [path for name in ("train", "annotation") for path in sorted((ROOT / name).rglob("*.py"))]
+    for path in [*rooms, *siblings]:
         assert "datakit.cli" not in path.read_text(encoding="utf-8"), f"{path} names the command line"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
@@ -103,7 +118,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
 def test_import_is_light() -> None:
     code = "import sys, datakit, datakit.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not (HEAVY | {"train"}) & set(loaded)
+    assert not (HEAVY | {"train", "annotation"}) & set(loaded)
 
 
 def test_cleaning_loads_no_training_or_annotation_package() -> None:

@@ -6,9 +6,11 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from annotation.decisions.reasons import REASONS as JUDGED_REASONS
 from datakit.cleaning.rules import REASONS as RULE_REASONS
 from datakit.cli.app import app
 from datakit.cli.topics import topics
+from datakit.derivation.mix import REASONS as MIX_REASONS
 from datakit.errors import UsageFault
 from datakit.formats.read import REASONS as READ_REASONS
 from datakit.masks.codes import CODES
@@ -37,7 +39,7 @@ def test_json_of_a_code() -> None:
 
 def test_every_word_that_is_printed_is_known() -> None:
     steps = {"exact_duplicate", "near_duplicate", "language", "pii"}
-    assert {*RULE_REASONS, *READ_REASONS, *steps, *CODES, *SIGNS} == set(topics())
+    assert {*RULE_REASONS, *READ_REASONS, *steps, *MIX_REASONS, *JUDGED_REASONS, *CODES, *SIGNS} == set(topics())
 
 
 @pytest.mark.parametrize("name", sorted(topics()))

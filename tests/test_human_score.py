@@ -11,8 +11,8 @@ from mask_rows import plain_rows, version_of
 from tiny_weights import quiet, tiny_weights
 from train_rows import OPEN_GATES, recipe_of
 
-from annotation.campaign import Campaign
-from annotation.resolve import resolve
+from annotation.campaigns.campaign import Campaign
+from annotation.decisions.resolve import resolve
 from datakit.errors import InputError, UnknownVersion
 from datakit.gates import judge as verdicts
 from datakit.recipe.gates import gate_of

@@ -10,7 +10,7 @@ Family = Literal["code", "reason", "sign"]
 
 FAMILIES: Final[Mapping[Family, str]] = {
     "code": "Codes of the mask proof (datakit masks)",
-    "reason": "Reasons in the ledger (datakit clean)",
+    "reason": "Reasons in the ledger (datakit clean, mix, annotate resolve)",
     "sign": "Signs that a run goes wrong (datakit train)",
 }
 
@@ -36,7 +36,10 @@ class Topic:
 
 def topics() -> dict[str, Topic]:
     """All topics by name, in the order of their families."""
-    return {topic.name: topic for topic in (*_codes(), *_rejections(), *_rules(), *_drops(), *_signs())}
+    return {
+        topic.name: topic
+        for topic in (*_codes(), *_rejections(), *_rules(), *_drops(), *_mixed(), *_judged(), *_signs())
+    }
 
 
 def _codes() -> Iterator[Topic]:
@@ -90,6 +93,12 @@ _REJECTED: Final = {
     "row_too_long": ("a row longer than clean.max_row_mb", "Cut it, or raise clean.max_row_mb."),
     "truncated_file": ("the file ends in the middle", "Copy or download the file again; rows before the end are read."),
     "ragged_row": ("a row of a table with more or fewer cells than its header", "Mend quotes and separators there."),
+    "encrypted": ("a document under a password", "Save a copy without one, in a format of after 2007."),
+    "no_text": (
+        "a page or document that holds no text",
+        "A scanned page is an image: run it through an OCR program first. A web page may make its text by a program.",
+    ),
+    "broken_document": ("a document that is damaged, or not what its name says", "Open it, and save it anew."),
 }
 
 
@@ -124,9 +133,42 @@ _DROPPED: Final = {
 }
 
 
+_MIXED: Final = {
+    "over_share": (
+        "more rows of its version than its weight asks for",
+        "Raise its weight, or lower those of the others.",
+    ),
+    "over_cap": ("more rows of its version than its cap", "Raise the cap of `datakit mix`."),
+    "same_row": (
+        "an earlier version of the mixture has the row, equal as it was read",
+        "The ledger's twin columns name it. Name the version that shall win first.",
+    ),
+}
+
+
+def _mixed() -> Iterator[Topic]:
+    for name, (title, fix) in _MIXED.items():
+        yield Topic(name, "reason", title, {"decision": "dropped", "stage": "mix"}, {"fix": fix})
+
+
 def _drops() -> Iterator[Topic]:
     for name, (stage, title, fix) in _DROPPED.items():
         yield Topic(name, "reason", title, {"decision": "dropped", "stage": stage}, {"fix": fix})
+
+
+def _judged() -> Iterator[Topic]:
+    from datakit.cli.siblings import check_sibling
+    from datakit.errors import UsageFault
+
+    try:
+        check_sibling("annotation")
+    except UsageFault:
+        return
+    from annotation.decisions.reasons import REASONS, ROW_MISSING
+
+    for name, reason in REASONS.items():
+        facts = {"decision": "rejected" if name == ROW_MISSING else "dropped", "stage": "annotation"}
+        yield Topic(name, "reason", reason.title, facts, {"fix": reason.fix})
 
 
 def _signs() -> Iterator[Topic]:

@@ -165,12 +165,12 @@ class _Job:
             kinds = ", ".join(self.settings.kinds())
             raise NoRows(self.version.reference, "no row for this stage", f"rows of {kinds}", "Choose another --stage")
         plan = self.work / f"plan-{time.time_ns()}.pickle"  # workers know a plan by its path
-        plan.write_bytes(pickle.dumps(Plan(self.model, self.settings, self.clock)))
-        self.prover = bench_of(plan).prover
         self.count = workers or max(1, min(available_cores(), self.rows // _ROWS_A_WORKER))
         self.results: list[BatchResult] = []
         step = partial(prove_batch, plan=plan, work=self.work, keep=self.keep)
-        with Workers(self.count, [prove_batch.__module__]) as pool:
+        with Workers(self.count, [prove_batch.__module__]) as pool:  # they start while the plan is made
+            plan.write_bytes(pickle.dumps(Plan(self.model, self.settings, self.clock)))
+            self.prover = bench_of(plan).prover
             done = 0
             for result in pool.run_in_order(step, batches):
                 self.results.append(result)

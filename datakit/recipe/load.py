@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
@@ -33,7 +34,7 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         raise RecipeError.of([*faults, *_faults(where, error, tables)]) from None
     if faults:
         raise RecipeError.of(faults)
-    return recipe if path is None else _resolve(recipe, Path(path).resolve().parent)
+    return recipe if path is None else _resolve(recipe, Path(path).resolve())
 
 
 def recipe_from(tables: Mapping[str, Any]) -> Recipe:
@@ -46,6 +47,23 @@ def recipe_from(tables: Mapping[str, Any]) -> Recipe:
         return Recipe.model_validate(dict(tables))
     except ValidationError as error:
         raise RecipeError.of(_faults("recipe", error, tables)) from None
+
+
+def recipe_over(tables: Mapping[str, Any], overrides: Sequence[str]) -> Recipe:
+    """The recipe of a mapping of tables, e.g. a manifest's, with `overrides` laid over it; the mapping stays as it is.
+
+    Raises:
+        RecipeError: every fault, together.
+    """
+    copy = deepcopy(dict(tables))
+    faults = [fault for text in overrides if (fault := _override(copy, text)) is not None]
+    try:
+        recipe = Recipe.model_validate(copy)
+    except ValidationError as error:
+        raise RecipeError.of([*faults, *_faults("recipe", error, copy)]) from None
+    if faults:
+        raise RecipeError.of(faults)
+    return recipe
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -138,10 +156,10 @@ def _table_of(annotation: Any) -> type[BaseModel] | None:
     return next((table for part in get_args(annotation) if (table := _table_of(part)) is not None), None)
 
 
-def _resolve(recipe: Recipe, folder: Path) -> Recipe:
+def _resolve(recipe: Recipe, file: Path) -> Recipe:
     """The recipe with the paths of its tables made absolute."""
-    data = recipe.data
-    update: dict[str, Any] = {"input": tuple(str(folder / path) for path in data.input)}
+    data, folder = recipe.data, file.parent
+    update: dict[str, Any] = {"input": tuple(path if "://" in path else str(folder / path) for path in data.input)}
     if data.output is not None:
         update["output"] = str(folder / data.output)
     named = {name: getattr(recipe.model, name) for name in ("base", "template")}
@@ -149,6 +167,7 @@ def _resolve(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(
         update={
             "data": data.model_copy(update=update),
+            "annotate": recipe.annotate.at(folder, file.stem),
             "model": recipe.model.model_copy(update=model),
             "train": recipe.train.at(folder),
             "evaluate": recipe.evaluate.at(folder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from datakit.recipe.annotate import AnnotateSettings
 from datakit.recipe.base import Table
 from datakit.recipe.brief import Brief
 from datakit.recipe.clean import CleanSettings
@@ -22,6 +23,7 @@ class Recipe(Table):
     data: DataSettings = Field(default=DataSettings(), description="what is read, and where the version goes")
     brief: Brief = Field(default=Brief(), description="the requirement checklist")
     clean: CleanSettings = Field(default=CleanSettings(), description="cleaning")
+    annotate: AnnotateSettings = Field(default=AnnotateSettings(), description="what people judge")
     model: ModelSettings = Field(default=ModelSettings(), description="the model, and its chat template")
     masks: MaskSettings = Field(default=MaskSettings(), description="which tokens may be trained")
     train: TrainSettings = Field(default=TrainSettings(), description="training, one table a stage")

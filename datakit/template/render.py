@@ -39,7 +39,10 @@ class Renderer:
             from transformers.utils import chat_template_utils
         if not model.template:
             raise InputError(
-                model.name, "no chat template", "chat_template.jinja beside the tokenizer", "Name one with --template"
+                model.name,
+                "no chat template",
+                "chat_template.jinja beside the tokenizer",
+                "Name one with --template, or as model.template in the recipe",
             )
         try:
             # Not the cached compiler: the clock below is set in an environment that nobody shares.
