@@ -51,7 +51,7 @@ def datakit(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 def serve_detached(home: Path, *words: str, **variables: str) -> dict[str, object]:
     installed()
-    done = datakit("serve", "--detach", "--port", "0", "--json", "--home", str(home), *words, **variables)
+    done = datakit("serve", "--detach", "--port", "0", "--home", str(home), *words, **variables)
     assert done.returncode == 0, done.stderr
     told: dict[str, object] = json.loads(done.stdout)
     return told

@@ -57,7 +57,7 @@ def serve(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends services ends this one in order
     started = launch.start(home or default_home(), place, port=port, redis=redis, detach=detach)
     try:
-        _tell(started.local, as_json)
+        _tell(started.local, as_json, detach)
         if not detach:
             typer.echo("Ctrl-C stops it", err=True)
             started.wait()
@@ -104,12 +104,13 @@ def status(home: _Home = None, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _tell(local: Local, as_json: bool) -> None:
-    if as_json:
+def _tell(local: Local, as_json: bool, detach: bool) -> None:
+    """Say where the server is: of one that is left running, scripts want to read it whether they said so or not."""
+    if as_json or detach:
         _json({"url": local.url, "pid": local.pid, "home": str(local.home)})
-    else:
-        typer.echo(f"Argilla answers at {local.url} after {local.seconds:.1f} s (pid {local.pid})")
-        typer.echo(f"sign in as {local.username}; the password is in {local.home / 'secrets.json'}")
+    if not as_json:
+        typer.echo(f"Argilla answers at {local.url} after {local.seconds:.1f} s (pid {local.pid})", err=detach)
+        typer.echo(f"sign in as {local.username}; the password is in {local.home / 'secrets.json'}", err=detach)
 
 
 def _facts(local: Local) -> dict[str, Any]:
