@@ -318,7 +318,7 @@ def test_gold_items_hold_dawid_skene_where_three_annotators_cannot(seed: int, tm
 
 
 def test_ledger_has_the_columns_of_the_house() -> None:
-    from datakit.cleaning.ledger import LEDGER as HOUSE
+    from datakit.versions.ledger import LEDGER as HOUSE
 
     assert list(LEDGER)[: len(HOUSE)] == list(HOUSE) and all(LEDGER[name] == HOUSE[name] for name in HOUSE)
 

@@ -34,28 +34,13 @@ from datakit.records import KINDS, SCHEMAS, Kind
 from datakit.release import VERSION
 from datakit.report.page import report_page
 from datakit.versions.card import version_card
+from datakit.versions.ledger import LEDGER as HOUSE
+from datakit.versions.ledger import most_first
 from datakit.versions.manifest import FORMAT, Counts, Manifest, describe_parts
 from datakit.versions.store import Version, commit, is_version, prepare_output
 
 LEDGER: Final = pl.Schema(
-    {
-        "source": pl.String(),
-        "line": pl.Int64(),
-        "id": pl.String(),
-        "decision": pl.String(),
-        "stage": pl.String(),
-        "reason": pl.String(),
-        "value": pl.Float64(),
-        "threshold": pl.Float64(),
-        "twin": pl.String(),
-        "twin_source": pl.String(),
-        "twin_line": pl.Int64(),
-        "similarity": pl.Float64(),
-        "item": pl.String(),
-        "votes": pl.Int64(),
-        "confidence": pl.Float64(),
-        "agreement": pl.Float64(),
-    }
+    {**HOUSE, "item": pl.String(), "votes": pl.Int64(), "confidence": pl.Float64(), "agreement": pl.Float64()}
 )
 """The ledger's columns as `datakit clean` has them, and the item with how it was judged."""
 
@@ -305,7 +290,7 @@ def _manifest(evidence: Evidence, settings: ResolveSettings, source: Version, ga
         schemas={kind: {name: str(dtype) for name, dtype in SCHEMAS[kind].items()} for kind in kinds},
         counts=Counts(
             rows={"in": len(gathered.ledger), **rows},
-            reasons=dict(sorted(reasons.items(), key=lambda found: (-found[1], found[0]))),
+            reasons=most_first(reasons),
             kinds=cast("dict[str, int]", kinds),
             edits=dict(sorted(gathered.edits.items())),
             near={},

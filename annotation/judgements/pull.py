@@ -39,6 +39,7 @@ from datakit.files import disk_faults, write_whole
 from datakit.progress import Progress, Silent
 from datakit.release import VERSION
 from datakit.versions.card import version_card
+from datakit.versions.ledger import most_first
 from datakit.versions.manifest import FORMAT, Counts, Manifest, describe_parts
 from datakit.versions.store import Version, commit, is_complete, is_dataset, open_version, prepare_output
 
@@ -260,7 +261,7 @@ def _manifest(campaign: Campaign, accounted: _Account) -> Manifest:
         schemas={KIND: {name: str(dtype) for name, dtype in SCHEMA.items()}},
         counts=Counts(
             rows={"in": accounted.ledger.height, **rows},
-            reasons=dict(sorted(reasons.items(), key=lambda found: (-found[1], found[0]))),
+            reasons=most_first(reasons),
             kinds={KIND: rows[_KEPT]},
             edits={},
             near={},

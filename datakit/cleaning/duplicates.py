@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from datakit.cleaning.batch import INDEX, batch_file
 from datakit.cleaning.compared import Compared
+from datakit.cleaning.components import components
 from datakit.cleaning.exact import find_exact_duplicates
-from datakit.cleaning.ledger import FATE
 from datakit.cleaning.near import NearCounts, NearDuplicates, decide_known, find_near_duplicates
 from datakit.kernels.buffers import TextBuffer, from_buffer, join_buffers
 from datakit.kernels.jaccard import Verifier
 from datakit.recipe.clean import CleanSettings
 from datakit.recipe.near import NearSettings
+from datakit.versions.ledger import FATE
 
 FOUND: Final = pl.Schema({"batch": pl.Int64(), "place": pl.UInt32(), **FATE})
 """A duplicate: where its row stands (batch and place in it), and its columns of the ledger."""
@@ -157,27 +158,13 @@ def _comparable_dates(
     """The dates, without those of rows that tie on verified and length with an undated duplicate."""
     edges = near.pairs[near.similarities >= threshold]
     rows = np.unique(edges)
-    group = _components(np.searchsorted(rows, edges), rows.size)
+    group = components(np.searchsorted(rows, edges), rows.size)
     tie = ["group", "verified", "length"]
     tied = store.rows(rows, ["verified", "length", "date"]).with_columns(pl.Series("group", group))
     mixed = tied.filter((pl.col("date").null_count().over(tie) > 0) & pl.col("date").is_not_null())
     comparable = dates.copy()
     comparable[mixed["row"].to_numpy()] = _UNDATED
     return comparable
-
-
-def _components(edges: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """The smallest row that each row is connected to, itself where it has no edge."""
-    label: NDArray[np.int64] = np.arange(rows, dtype=np.int64)
-    while edges.size:
-        low = np.minimum(label[edges[:, 0]], label[edges[:, 1]])
-        before = label.copy()
-        np.minimum.at(label, edges[:, 0], low)
-        np.minimum.at(label, edges[:, 1], low)
-        label = label[label]
-        if np.array_equal(before, label):
-            break
-    return label
 
 
 class _Store:

@@ -15,24 +15,7 @@ import polars as pl
 
 from datakit.cleaning.batch import batch_file
 from datakit.records import KINDS, SCHEMAS
-
-FATE: Final = pl.Schema(
-    {
-        "stage": pl.String(),
-        "reason": pl.String(),
-        "value": pl.Float64(),
-        "threshold": pl.Float64(),
-        "twin": pl.String(),
-        "twin_source": pl.String(),
-        "twin_line": pl.Int64(),
-        "similarity": pl.Float64(),
-    }
-)
-"""Why a row is dropped or rejected: the part of the ledger that duplicates fill in late."""
-
-LEDGER: Final = pl.Schema(
-    {"source": pl.String(), "line": pl.Int64(), "id": pl.String(), "decision": pl.String(), **FATE}
-)
+from datakit.versions.ledger import DECISIONS, LEDGER
 
 _ROWS: Final = 1 << 16  # rows that are held while a file of the whole version is written
 _SORTED: Final = 1 << 20  # rows whose lines are sorted at once: some 60 MB
@@ -40,8 +23,6 @@ _PACKED: Final[dict[str, Any]] = {
     "compression": "zstd",
     "compression_level": 1,
 }  # higher levels cost more than they save
-
-DECISIONS: Final = ("kept", "edited", "dropped", "rejected")
 
 
 @dataclass(frozen=True)

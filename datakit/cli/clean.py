@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from datakit.cli.options import Json, Overrides, RecipeFile
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from datakit.cleaning.clean import CleanResult
@@ -115,8 +116,6 @@ def _tell_short_texts(result: CleanResult) -> None:
 def show_result(result: CleanResult, as_json: bool) -> None:
     """Print what a run made."""
     if as_json:
-        import orjson
-
         plain = {
             "version": result.version.name,
             "path": str(result.path),
@@ -125,7 +124,7 @@ def show_result(result: CleanResult, as_json: bool) -> None:
             "seconds": round(result.seconds, 3),
             "unchanged": result.unchanged,
         }
-        typer.echo(orjson.dumps(plain).decode())
+        print_json(plain)
         return
     if result.unchanged:
         typer.echo(f"unchanged: {result.version.reference}")
@@ -145,11 +144,7 @@ def _explain_near(plan: Recipe, as_json: bool) -> None:
     points = [0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
     curve = s_curve(near.bands, near.rows, points)
     if as_json:
-        import orjson
-
-        typer.echo(
-            orjson.dumps({"bands": near.bands, "rows": near.rows, "threshold": near.threshold, "curve": curve}).decode()
-        )
+        print_json({"bands": near.bands, "rows": near.rows, "threshold": near.threshold, "curve": curve})
         return
     typer.echo(
         f"near duplicates: {near.bands} bands of {near.rows} rows; "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from datakit.derivation.mix import Ingredient
@@ -83,7 +84,7 @@ def split(
             }
             for name, share in made.shares.items()
         }
-        _json({"parent": parent.reference, "shares": found, "groups": made.groups, "largest_group": made.largest})
+        print_json({"parent": parent.reference, "shares": found, "groups": made.groups, "largest_group": made.largest})
         return
     total = sum(rows.values())
     for name, share in made.shares.items():
@@ -122,7 +123,7 @@ def mix(
             for one, count in zip(ingredients, made.taken, strict=True)
         ]
         plain = {"version": made.version.name, "path": str(made.version.path), "rows": counts.rows}
-        _json({**plain, "reasons": counts.reasons, "taken": taken})
+        print_json({**plain, "reasons": counts.reasons, "taken": taken})
         return
     from datakit.cli.tables import print_counts
 
@@ -162,9 +163,3 @@ def _ingredient(text: str) -> Ingredient:
         return Ingredient(version, weight=float(amount))
     except ValueError:
         raise UsageFault(text, f"'{amount}'", "a weight, such as 0.7, or a cap, such as 1000rows") from None
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

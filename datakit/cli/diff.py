@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from datakit.versions.diff import Difference
@@ -37,9 +38,7 @@ def diff(
 
     found = compare(open_version(before), open_version(after))
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(_plain(found, examples)).decode())
+        print_json(_plain(found, examples))
         return
     _show(found, examples)
 
@@ -118,15 +117,13 @@ def prune(
     plan = plan_prune(dataset, keep, named=named, beside=beside or ())
     freed = remove(plan, ["datakit", *sys.argv[1:]]) if yes else 0
     if as_json:
-        import orjson
-
         plain = {
             "removed" if yes else "would_remove": [_old(one) for one in plan.remove],
             "held": [_old(one) for one in plan.held],
             "kept": [version.name for version in plan.keep],
             "freed": freed,
         }
-        typer.echo(orjson.dumps(plain).decode())
+        print_json(plain)
         return
     _tell(plan, yes)
 

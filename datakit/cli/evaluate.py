@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from datakit.cli.options import Json, Overrides, RecipeFile, Unproved
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from train.evaluate import Measured
@@ -51,9 +52,7 @@ def evaluate(
     with Bar(quiet=as_json) as bar:
         measured = measure(target, plan, stage=stage, against=against, progress=bar, allow_unproved=allow_unproved)
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(measured.to_json()).decode())
+        print_json(measured.to_json())
     else:
         _show(measured)
 

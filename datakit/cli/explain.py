@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ def _find(name: str, known: Mapping[str, Topic]) -> Topic:
 
 def _tell(topic: Topic, as_json: bool) -> None:
     if as_json:
-        _json({"topic": topic.name, "family": topic.family, "title": topic.title, **topic.facts, **topic.sections})
+        print_json({"topic": topic.name, "family": topic.family, "title": topic.title, **topic.facts, **topic.sections})
         return
     from rich.console import Console
     from rich.padding import Padding
@@ -72,7 +73,7 @@ def _tell(topic: Topic, as_json: bool) -> None:
 def _list(known: Mapping[str, Topic], as_json: bool) -> None:
     if as_json:
         rows = [{"topic": topic.name, "family": topic.family, "title": topic.title} for topic in known.values()]
-        _json({"topics": rows})
+        print_json({"topics": rows})
         return
     from datakit.cli.topics import FAMILIES
 
@@ -83,9 +84,3 @@ def _list(known: Mapping[str, Topic], as_json: bool) -> None:
             if topic.family == family:
                 facts = f"  ({topic.facts['severity']})" if "severity" in topic.facts else ""
                 typer.echo(f"  {topic.name:{width}}  {topic.title}{facts}")
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

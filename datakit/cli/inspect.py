@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datakit.cli.options import Json, Overrides, RecipeFile
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,9 +43,7 @@ def inspect(
     with Bar(quiet=as_json) as bar:
         found = look(paths, plan, whole=everything, progress=bar)
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(found.plain()).decode())
+        print_json(found.plain())
     else:
         _show(found)
 

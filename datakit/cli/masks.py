@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from datakit.cli.options import Json, Overrides, RecipeFile
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from datakit.masks.exhibit import Exhibit
@@ -163,8 +164,6 @@ def _model(model: Path | None, template: Path | None, plan: Recipe) -> Model:
 def _show(proof: Proof, as_json: bool) -> None:
     manifest = proof.manifest
     if as_json:
-        import orjson
-
         plain = {
             "rows": manifest.rows,
             "left_out": manifest.left_out,
@@ -173,7 +172,7 @@ def _show(proof: Proof, as_json: bool) -> None:
             "tokens": {"total": manifest.total, "trained": manifest.trained},
             "path": str(proof.path) if proof.path is not None else None,
         }
-        typer.echo(orjson.dumps(plain).decode())
+        print_json(plain)
         return
     _show_findings(proof)
     share = manifest.trained / manifest.total if manifest.total else 0

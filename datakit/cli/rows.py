@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from datakit.cli.result import print_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +27,7 @@ def show_row(exhibit: Exhibit, name: str, *, ids: bool, page: Path | None, as_js
     if page is not None:
         write_page(page, rows_page(f"{exhibit.title}: {sides[0].title}", sides))
     if as_json:
-        _json({"kind": kind, "id": row["id"], "sides": [_plain(side) for side in sides]})
+        print_json({"kind": kind, "id": row["id"], "sides": [_plain(side) for side in sides]})
     else:
         _print(sides, ids)
 
@@ -98,7 +100,7 @@ def suggest_template(model: Model, path: Path, *, as_json: bool) -> None:
     if found.taken:
         write_whole(path, found.source)
     if as_json:
-        _json(
+        print_json(
             {
                 "path": str(path) if found.taken else None,
                 "changes": [{"what": change.what, "arguments": dict(change.arguments)} for change in found.taken],
@@ -141,9 +143,3 @@ def _word(probe: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

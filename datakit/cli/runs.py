@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,8 +205,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _json(value: Mapping[str, Any]) -> None:
-    import orjson
 
     from train.runs import plain
 
-    typer.echo(orjson.dumps(plain(value)).decode())
+    print_json(plain(value))

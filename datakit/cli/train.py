@@ -10,6 +10,7 @@ import typer
 
 from datakit.cli.options import Json, Overrides, Unproved
 from datakit.cli.paths import near
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def train(
 
 def _show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
-        _json(plan.to_json())
+        print_json(plan.to_json())
         return
     from rich.console import Console
     from rich.table import Table
@@ -147,7 +148,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
 
 def _show_result(result: TrainResult, as_json: bool) -> None:
     if as_json:
-        _json(result.to_json())
+        print_json(result.to_json())
         return
     accounts = result.rows
     left = "".join(f", {count:,} {reason}" for reason, count in accounts.left_out.items())
@@ -177,9 +178,3 @@ def _why(result: TrainResult) -> str:
         if failed := [str(verdict) for verdict in verdicts if verdict.stops]:
             return f"the {name} gate says no: {'; '.join(failed)}"
     raise AssertionError("a result that did not pass has a verdict that stops")
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

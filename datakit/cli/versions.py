@@ -9,6 +9,7 @@ import typer
 
 from datakit.cli.diff import diff, prune
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 
 versions = typer.Typer(
     help="List, show, verify, compare and remove the versions of a dataset.",
@@ -35,7 +36,7 @@ def list_(
     times = {entry["version"]: entry["time"] for entry in history(dataset)}
     rows = [(v.name, times.get(v.name, ""), v.manifest.counts.rows, v.name == head.name) for v in all_versions(dataset)]
     if as_json:
-        _json({"versions": [{"version": n, "time": t, "rows": r, "head": h} for n, t, r, h in rows]})
+        print_json({"versions": [{"version": n, "time": t, "rows": r, "head": h} for n, t, r, h in rows]})
         return
     for name, when, counts, is_head in rows:
         kept = counts["kept"] + counts["edited"]
@@ -53,7 +54,7 @@ def show(reference: _Reference, as_json: Json = False) -> None:
 
     version = open_version(reference)
     if as_json:
-        _json({"version": version.name, "path": str(version.path), **version.manifest.model_dump(mode="json")})
+        print_json({"version": version.name, "path": str(version.path), **version.manifest.model_dump(mode="json")})
         return
     typer.echo(f"{version.reference}  {version.path}\n")
     print_counts(version)
@@ -76,7 +77,7 @@ def verify(reference: _Reference, as_json: Json = False) -> None:
     version = open_version(reference)
     faults = faults_of(version)
     if as_json:
-        _json({"version": version.name, "whole": not faults, "faults": [str(fault) for fault in faults]})
+        print_json({"version": version.name, "whole": not faults, "faults": [str(fault) for fault in faults]})
     elif faults:
         for fault in faults:
             typer.echo(f"datakit: {fault}", err=True)
@@ -88,9 +89,3 @@ def verify(reference: _Reference, as_json: Json = False) -> None:
 
 versions.command()(diff)
 versions.command()(prune)
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,9 +35,7 @@ def why(
 
     story = tell_why(open_version(dataset), row)
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(story.plain()).decode())
+        print_json(story.plain())
         return
     from rich.console import Console
 

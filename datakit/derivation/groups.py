@@ -10,6 +10,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
+from datakit.cleaning.components import components
 from datakit.derivation.rows import Rows
 from datakit.errors import UsageFault
 from datakit.records import Kind
@@ -36,7 +37,7 @@ def groups_of(rows: Rows, keys: Sequence[str], similarity: float) -> NDArray[np.
     """
     edges = [_similar(rows, similarity), _linked(_openings(rows))]
     edges += [_linked(labels_of(rows, key)) for key in keys]
-    return _components(np.concatenate(edges), rows.index.height)
+    return components(np.concatenate(edges), rows.index.height)
 
 
 def labels_of(rows: Rows, key: str) -> pl.Series:
@@ -106,17 +107,3 @@ def _linked(labels: pl.Series) -> NDArray[np.int64]:
     rows = pl.DataFrame({"label": labels}).with_row_index("row").filter(pl.col("label").is_not_null())
     first = rows.with_columns(first=pl.col("row").first().over("label")).filter(pl.col("first") != pl.col("row"))
     return first.select(pl.col("first", "row").cast(pl.Int64)).to_numpy()
-
-
-def _components(edges: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """The smallest row that each row is connected to, itself where it has no edge."""
-    label: NDArray[np.int64] = np.arange(rows, dtype=np.int64)
-    while edges.size:
-        before = label.copy()
-        low = np.minimum(label[edges[:, 0]], label[edges[:, 1]])
-        np.minimum.at(label, edges[:, 0], low)
-        np.minimum.at(label, edges[:, 1], low)
-        label = label[label]
-        if np.array_equal(before, label):
-            break
-    return label

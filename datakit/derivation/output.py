@@ -11,10 +11,10 @@ import orjson
 import polars as pl
 
 from datakit.cleaning.clean import libraries
-from datakit.cleaning.ledger import DECISIONS, LEDGER
 from datakit.records import SCHEMAS, Kind
 from datakit.report.page import report_page
 from datakit.versions.card import version_card
+from datakit.versions.ledger import DECISIONS, LEDGER
 from datakit.versions.manifest import FORMAT, Counts, Input, Manifest, describe_parts
 from datakit.versions.store import Version, commit
 

@@ -10,6 +10,7 @@ import typer
 from datakit.cli.annotate.where import Where, opened
 from datakit.cli.options import Json, Overrides
 from datakit.cli.paths import near
+from datakit.cli.result import print_json
 from datakit.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -76,12 +77,10 @@ def agreement(
     answers, quality, own = _read(where, sets or [], table, _named(columns), _listed(wide))
     found = measure(answers, level or own, seed, resamples, order=_listed(order) or None, by=_parts(by or []))
     if as_json:
-        import orjson
-
         plain: dict[str, Any] = found.to_json()
         if quality is not None:
             plain["quality"] = {name: one.to_json() for name, one in quality.items()}
-        typer.echo(orjson.dumps(plain).decode())
+        print_json(plain)
         return
     _show(found)
     if quality:
@@ -104,9 +103,7 @@ def report(
 
     path = write_report(opened(where, sets)[1], language)
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps({"path": str(path), "bytes": path.stat().st_size}).decode())
+        print_json({"path": str(path), "bytes": path.stat().st_size})
     else:
         typer.echo(str(near(path)))
 

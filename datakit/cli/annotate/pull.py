@@ -9,6 +9,7 @@ import typer
 from datakit.cli.annotate.where import Server, Where, opened
 from datakit.cli.options import Json, Overrides
 from datakit.cli.paths import near
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ def pull(
     with server_from(server) as source, Bar(quiet=as_json) as bar:
         result = pull_campaign(campaign, source, bar, full=full, command=("datakit", *sys.argv[1:]))
     if as_json:
-        _json(result.to_json())
+        print_json(result.to_json())
     else:
         _show(result)
 
@@ -71,7 +72,7 @@ def progress(
     found = standing(campaign, version.frame(KIND), version.reference)
     who = {one.pseudonym: one.name for one in read_annotators(campaign.path).values()} if names else None
     if as_json:
-        _json(found.to_json(who))
+        print_json(found.to_json(who))
     else:
         _tell(found, who or {})
 
@@ -138,9 +139,3 @@ def _show(result: PullResult) -> None:
     for reason, count in result.reasons.items():
         typer.echo(f"  {reason}: {count:,}")
     typer.echo("nothing has changed" if result.unchanged else f"{result.changed:,} are new or changed")
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

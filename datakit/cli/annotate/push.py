@@ -10,6 +10,7 @@ import typer
 from datakit.cli.annotate.where import Server
 from datakit.cli.options import Json, Overrides
 from datakit.cli.paths import near
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from annotation.campaigns.push import PushResult
@@ -30,8 +31,6 @@ def push(
     """
     from contextlib import ExitStack
 
-    import orjson
-
     from annotation.campaigns.push import push as push_campaign
     from annotation.client import server_from
     from datakit.cli.progress import Bar
@@ -42,7 +41,7 @@ def push(
         to = None if dry_run else open_things.enter_context(server_from(server))
         result = push_campaign(loaded, to, open_things.enter_context(Bar(quiet=as_json)), dry_run=dry_run)
     if as_json:
-        typer.echo(orjson.dumps(result.to_json()).decode())
+        print_json(result.to_json())
         return
     _show(result)
 

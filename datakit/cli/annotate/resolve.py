@@ -11,6 +11,7 @@ from datakit.cli.annotate.push import tell_passwords
 from datakit.cli.annotate.where import Server, Where, opened
 from datakit.cli.options import Json, Overrides
 from datakit.cli.paths import near
+from datakit.cli.result import print_json
 
 if TYPE_CHECKING:
     from annotation.decisions.adjudicate import AdjudicateResult
@@ -45,7 +46,7 @@ def resolve(
     with Bar(quiet=as_json) as bar:
         result = make(campaign, recipe.annotate.resolve, output, progress=bar, command=("datakit", *sys.argv[1:]))
     if as_json:
-        _json(result.to_json())
+        print_json(result.to_json())
     else:
         _show(result)
 
@@ -80,7 +81,7 @@ def adjudicate(
             bar = open_things.enter_context(Bar(quiet=as_json))
             result = ask_again(campaign, plan, partial(push, server=to, progress=bar))
     if as_json:
-        _json(result.to_json())
+        print_json(result.to_json())
     else:
         _tell(result, dry_run)
 
@@ -107,9 +108,3 @@ def _tell(result: AdjudicateResult, dry_run: bool) -> None:
     if result.pushed is not None:
         tell_passwords(result.pushed)
         typer.echo(result.pushed.url)
-
-
-def _json(value: object) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from datakit.cli.options import Json
+from datakit.cli.result import print_json
 from datakit.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def stop(home: _Home = None, as_json: Json = False) -> None:
     place = home or default_home()
     was_running = launch.stop(place)
     if as_json:
-        _json({"stopped": was_running, "home": str(place.absolute())})
+        print_json({"stopped": was_running, "home": str(place.absolute())})
     else:
         typer.echo("stopped" if was_running else f"no server runs in {place}")
 
@@ -92,7 +93,7 @@ def status(home: _Home = None, as_json: Json = False) -> None:
     place = (home or default_home()).absolute()
     found = local(place)
     if as_json:
-        _json({"running": found is not None, "home": str(place), **(_facts(found) if found else {})})
+        print_json({"running": found is not None, "home": str(place), **(_facts(found) if found else {})})
     elif found is None:
         typer.echo(f"no server runs in {place}")
     else:
@@ -107,7 +108,7 @@ def status(home: _Home = None, as_json: Json = False) -> None:
 def _tell(local: Local, as_json: bool, detach: bool) -> None:
     """Say where the server is: of one that is left running, scripts want to read it whether they said so or not."""
     if as_json or detach:
-        _json({"url": local.url, "pid": local.pid, "home": str(local.home)})
+        print_json({"url": local.url, "pid": local.pid, "home": str(local.home)})
     if not as_json:
         typer.echo(f"Argilla answers at {local.url} after {local.seconds:.1f} s (pid {local.pid})", err=detach)
         typer.echo(f"sign in as {local.username}; the password is in {local.home / 'secrets.json'}", err=detach)
@@ -139,9 +140,3 @@ def _install(place: Path, python: Path | None, yes: bool) -> None:
         typer.confirm("Install it?", abort=True, err=True)
     with Bar() as bar:
         isolated.make(place, bar, python)
-
-
-def _json(value: dict[str, Any]) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value).decode())
