@@ -23,11 +23,11 @@ from typing import Any, Final, Literal, get_args
 Op = Literal[">", ">=", "<", "<=", "=="]
 OnFail = Literal["stop", "warn"]
 Status = Literal["passed", "failed", "unknown"]
-Stage = Literal["cpt", "sft", "reward", "dpo"]
+Stage = Literal["cpt", "sft", "reward", "dpo", "kto", "orpo", "simpo"]
 Moment = Literal["entry", "exit", "rollback"]
 
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-"""In the order in which a model passes through them; reward trains a model of its own."""
+"""As a model passes through them; reward trains a model of its own, and dpo to simpo are ways to one end."""
 MOMENTS: Final[tuple[Moment, ...]] = get_args(Moment)
 
 _COMPARE: Final[Mapping[Op, Callable[[float, float], bool]]] = {

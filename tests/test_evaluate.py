@@ -329,7 +329,7 @@ def test_every_metric_and_check_is_documented() -> None:
 
     manual = (Path(__file__).parents[1] / "docs" / "evaluate.md").read_text(encoding="utf-8")
     measured_here = {name for names in evaluator._OF_STAGE.values() for name in names}
-    asked_of_data = {"term_distance", "pair_distance", "prompt_divergence"}
+    asked_of_data = {"term_distance", "pair_distance", "prompt_divergence", "imbalance"}
     assert not [name for name in measured_here | asked_of_data | set(checks._CHECKS) if f"`{name}`" not in manual]
 
 
@@ -338,7 +338,7 @@ def test_the_gates_of_the_guide_ask_for_what_is_measured() -> None:
     from train.signs import SIGNS
 
     of_the_plan = {"rows", "text_gb", "proof_passed", "coverage", "updates_a_year", "previous_passed", "human_score"}
-    asked_of_data = {"term_distance", "pair_distance", "prompt_divergence"}
+    asked_of_data = {"term_distance", "pair_distance", "prompt_divergence", "imbalance"}
     for stage, gate in GUIDE.items():
         asked = {criterion.metric for criterion in (*gate.entry, *gate.exit, *gate.rollback)}
         assert asked <= {*evaluator._OF_STAGE[stage], *of_the_plan, *asked_of_data, *SIGNS}, stage

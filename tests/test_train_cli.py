@@ -118,7 +118,7 @@ def test_wrong_use_is_told(sets: str, words: str, project: Path) -> None:
     [
         ("ppo", "TRL has removed PPO. Train `reward` here"),
         ("RLHF", "convert --to openrlhf"),
-        ("spo", "Did you mean 'dpo'?"),
+        ("dppo", "Did you mean 'dpo'?"),
         ("stf", "Did you mean 'sft'?"),
         ("rm", "Did you mean 'reward'?"),
         ("ipo", "loss_type"),

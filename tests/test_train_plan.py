@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import tomllib
@@ -376,17 +377,20 @@ def test_the_manual_s_table_of_hyper_parameters_is_true(version: Version) -> Non
     page = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encoding="utf-8").partition("## Hyper-para")[2]
     cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
     rows = {cell[0]: cell[1:] for cell in cells}
-    for place, stage in enumerate(STAGES):
+    for stage in STAGES:
         for column, adaptation in enumerate(("full", "lora", "qlora")):
             plan = planned(stage, version, {"train": {stage: {"adaptation": adaptation}}})
             rate, source = source_of(plan, "learning_rate")
             assert (f"{rate:g}", source) == (rows[stage][column], rows[stage][3])
         values = planned(stage, version).values
+        epochs, beta, further = rows[stage][4:7]
+        assert (f"{values['num_train_epochs']:g}", f"{values['beta']:g}" if "beta" in values else "") == (epochs, beta)
+        for name, said in re.findall(r"`?(\w+)`? (\S+?)(?:,|$)", further):
+            assert str(values[name]) in (said, f"{said}.0"), (stage, name)
         step = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
-        for name, row in rows.items():
-            if name in values or name in ("beta", "rows a step"):
-                value = {"rows a step": step, **values}.get(name, "")
-                assert (f"{value:g}" if isinstance(value, float) else str(value)) == row[place], (stage, name)
+        for name, value in {"rows a step": step, **values}.items():
+            if name in rows:
+                assert (f"{value:g}" if isinstance(value, float) else str(value)) == rows[name][0], (stage, name)
 
 
 def test_padding_is_what_batches_drawn_at_random_have(version: Version) -> None:

@@ -157,7 +157,7 @@ def test_what_the_proof_decides_is_not_set_again(key: str) -> None:
 
 
 def test_everything_that_is_decided_is_a_field_of_trl() -> None:
-    known = set().union(*(field_names(stage) for stage in ("sft", "reward", "dpo")))
+    known = set().union(*(field_names(stage) for stage in STAGES))
     assert not DECIDED.keys() - known
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,9 @@ DECIDED: Final[Mapping[str, str]] = {
     "padding_free": "the proof judges packs: set masks.packing",
     "sync_ref_model": "checkpoints do not hold a reference that moves: a run that was killed would go on with another",
     "remove_unused_columns": "the rows hold the columns that the trainer takes, and no others",
+    "max_completion_length": _BY_MASKS,
+    "generate_during_eval": "answers are sampled at the exit gate, and stand in the run's page",
+    "is_encoder_decoder": "models that predict the next token are trained",
 }
 """Field to who decides it."""
 
@@ -126,6 +130,5 @@ def _house(evaluated: bool) -> dict[str, Any]:
 
 def _config_class(stage: Stage) -> Any:
     with training_extra("training"), quiet():
-        import trl
-
-        return getattr(trl, STAGES[stage].config)  # trl imports its parts when they are asked for
+        place, _, name = STAGES[stage].config.rpartition(".")
+        return getattr(import_module(f"trl.{place}" if place else "trl"), name)

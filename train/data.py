@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from polars import selectors
 
 from datakit.errors import DataVerdict, NoRows, UsageFault
 from datakit.gates import Stage
@@ -56,9 +57,7 @@ class Data:
 
     def longest(self, stage: StageRow) -> int:
         """Tokens of the longest sequence that a row makes: itself, or a prompt with one of its sides."""
-        shared = ("prompt_ids",) if "prompt_ids" in stage.columns else ()
-        ends = [name for name in stage.columns if name not in (*shared, "labels")]
-        lengths = [pl.sum_horizontal(pl.col(*shared, end).list.len()).max() for end in ends]
+        lengths = [pl.sum_horizontal(pl.col(*names).list.len()).max() for names in stage.sequences]
         return max(int(frame.select(pl.max_horizontal(lengths)).item() or 0) for frame in (self.rows, self.held))
 
 
@@ -171,7 +170,7 @@ def rows_of(version: Version, proof: Proof, stage: StageRow, holdout: float) -> 
     frame = proof.frame(stage.kind).select("id", *_KEY, *stage.columns)
     given = [name for name in stage.given if whole[name].is_not_null().any()]
     if given:  # rows without one train as if nobody had asked for it
-        filled = whole.select(*_KEY, pl.col(given).fill_null(0.0))
+        filled = whole.select(*_KEY, *given).with_columns(selectors.float().fill_null(0.0))
         frame = frame.join(filled, on=_KEY, how="left", maintain_order="left")
     kept_back = held_out(holdout)
     rows, held = frame.filter(~kept_back), frame.filter(kept_back)

@@ -45,6 +45,23 @@ _RATES: Final[Mapping[Stage, Mapping[Adaptation, Default]]] = {
         "lora": Default(5e-6, "guide", "1e-6 to 5e-6, the high end for an adapter"),
         "qlora": Default(5e-6, "guide", "1e-6 to 5e-6, the high end for an adapter"),
     },
+    "kto": {
+        "full": Default(1e-6, "datakit", "as TRL, and as the guide's for dpo"),
+        "lora": Default(5e-6, "datakit", "as LLaMA-Factory, and as the guide's for dpo"),
+        "qlora": Default(5e-6, "datakit", "as LLaMA-Factory, and as the guide's for dpo"),
+    },
+    "orpo": {
+        "full": Default(8e-6, "datakit", "as ORPO (arXiv 2403.07691, appendix C): it also learns the chosen answers"),
+        "lora": Default(5e-5, "datakit", "as the guide's for sft, of which it is half"),
+        "qlora": Default(1e-4, "datakit", "as the guide's for sft, of which it is half"),
+    },
+    "simpo": {
+        "full": Default(
+            1e-6, "datakit", "SimPO (arXiv 2405.14734, appendix B) takes 3e-7 to 1e-6; above, answers decay"
+        ),
+        "lora": Default(5e-6, "datakit", "as the guide's for dpo"),
+        "qlora": Default(5e-6, "datakit", "as the guide's for dpo"),
+    },
 }
 
 _EPOCHS: Final[Mapping[Stage, Default]] = {
@@ -52,6 +69,9 @@ _EPOCHS: Final[Mapping[Stage, Default]] = {
     "sft": Default(2.0, "guide", "1 to 3"),
     "reward": Default(1.0, "datakit", "one, as InstructGPT (arXiv 2203.02155, appendix C.2): more over-fits"),
     "dpo": Default(1.0, "guide", "1 to 2"),
+    "kto": Default(1.0, "datakit", "one, as its authors (arXiv 2402.01306)"),
+    "orpo": Default(1.0, "datakit", "as the guide's for dpo"),
+    "simpo": Default(1.0, "datakit", "one, as its authors (arXiv 2405.14734)"),
 }
 
 _BATCH: Final = Default(16, "guide", "16 rows a step, of 4 to 32 by memory")
@@ -70,6 +90,18 @@ _OF_STAGE: Final[Mapping[Stage, Mapping[str, Default]]] = {
     "sft": {},
     "reward": {},
     "dpo": {"beta": Default(0.1, "guide", "0.1")},
+    "kto": {
+        "beta": Default(0.1, "datakit", "as its authors, and as the guide's for dpo"),
+        "desirable_weight": Default(1.0, "datakit", "as TRL; see imbalance in the entry gate"),
+        "undesirable_weight": Default(1.0, "datakit", "as TRL; see imbalance in the entry gate"),
+    },
+    "orpo": {"beta": Default(0.1, "datakit", "as its authors (lambda in arXiv 2403.07691)")},
+    "simpo": {
+        "loss_type": Default("simpo", "datakit", "what makes SimPO of TRL's CPOTrainer"),
+        "cpo_alpha": Default(0.0, "datakit", "weight of the loss on chosen answers; SimPO has none"),
+        "beta": Default(2.0, "datakit", "2.0 to 10 (arXiv 2405.14734, appendix B): rewards are means, not sums"),
+        "simpo_gamma": Default(0.5, "datakit", "0.5 to 1.6 (arXiv 2405.14734, appendix B)"),
+    },
 }
 
 

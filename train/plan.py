@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -27,8 +27,6 @@ from train.machine import Machine, machine_at_hand
 from train.settings import Setting, settings_of
 from train.sizes import Sizes, read_sizes
 from train.stages import STAGES
-
-_PAIRS: Final = 2  # sequences that one row of a preference stage becomes
 
 
 @dataclass(frozen=True)
@@ -180,23 +178,14 @@ def count_rows(stage: Stage, version: Version, proof: Proof | None, holdout: flo
     counts = frame.select(left=pl.len(), held=kept_back.sum()).collect().row(0, named=True)
     tokens, longest, lengths = None, None, pl.Series(dtype=pl.UInt32)
     if proved:
-        sequences = [pl.sum_horizontal(pl.col(name).list.len() for name in names) for names in _sequences(stage)]
+        sequences = [pl.sum_horizontal(pl.col(name).list.len() for name in names) for names in row.sequences]
         sizes = frame.filter(~kept_back).select(all=pl.sum_horizontal(sequences), longest=pl.max_horizontal(sequences))
         found = sizes.collect().sort("longest")
         lengths = found["longest"]
         tokens = int(found["all"].sum())
         longest = int(lengths[-1]) if len(lengths) else None
     left, held = counts["left"], counts["held"]
-    return Rows(given, left - held, held, given - left, tokens, longest, lengths, len(_sequences(stage)))
-
-
-def _sequences(stage: Stage) -> list[tuple[str, ...]]:
-    """The columns of a proof whose ids make up each sequence that a row becomes."""
-    columns = STAGES[stage].columns
-    if "input_ids" in columns:
-        return [("input_ids",)]
-    prompt = tuple(name for name in columns if name == "prompt_ids")
-    return [(*prompt, "chosen_ids"), (*prompt, "rejected_ids")]
+    return Rows(given, left - held, held, given - left, tokens, longest, lengths, len(row.sequences))
 
 
 def _steps(values: Mapping[str, Any], rows: Rows, processes: int) -> int:
@@ -232,16 +221,17 @@ def _load(stage: Stage, adaptation: Adaptation, values: Mapping[str, Any], rows:
     length = values["max_length"] if packed else rows.longest
     if length is None:
         return None
-    pairs = STAGES[stage].kind == "preference"
+    row = STAGES[stage]
+    referenced = row.reference and not values.get("precompute_ref_log_probs")
     return Load(
         adaptation=adaptation,
         rank=values.get("lora_r", 0),
-        sequences=values["per_device_train_batch_size"] * (_PAIRS if pairs else 1),
+        sequences=values["per_device_train_batch_size"] * len(row.sequences),
         length=length,
-        reference=stage == "dpo" and adaptation == "full" and not values.get("precompute_ref_log_probs"),
-        compared=stage == "dpo" and not values.get("precompute_ref_log_probs"),
+        reference=referenced and adaptation == "full",
+        compared=referenced,
         checkpointing=bool(values.get("gradient_checkpointing")),
-        scored=STAGES[stage].task == "reward",
+        scored=row.task == "reward",
     )
 
 

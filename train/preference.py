@@ -8,8 +8,7 @@ from datasets import Dataset
 from transformers import Trainer
 from trl import DPOTrainer
 
-from train.model import load
-from train.start import Ingredients, arguments_of
+from train.start import Ingredients, arguments_of, reference_of
 
 
 class _ProvedDPOTrainer(DPOTrainer):  # type: ignore[misc]
@@ -20,17 +19,10 @@ class _ProvedDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
 
 def build(parts: Ingredients) -> Trainer:
-    """The trainer. Its reference is loaded from the folder that the policy starts from.
-
-    TRL would reload it by the name in the model's configuration, which may be another model (facts/training.md, 4b).
-    An adapter is its own reference when it is switched off.
+    """The trainer.
 
     Raises:
         MissingInput, InputError: the model cannot be loaded.
     """
-    whole = parts.adaptation == "full" and not parts.config.precompute_ref_log_probs
-    trainer: Trainer = _ProvedDPOTrainer(
-        ref_model=load(parts.start, dtype=parts.dtype, attention=parts.attention) if whole else None,
-        **arguments_of(parts, "causal"),
-    )
+    trainer: Trainer = _ProvedDPOTrainer(ref_model=reference_of(parts), **arguments_of(parts, "causal"))
     return trainer

@@ -22,7 +22,7 @@ def probe(trainer: Trainer, *, even: bool) -> None:
 
     Args:
         trainer: built, not yet started.
-        even: whether policy and reference must still be one, as at the first step of DPO.
+        even: whether there is a reference, which policy must still equal before the first step.
 
     Raises:
         Surroundings: memory does not suffice.
@@ -30,7 +30,8 @@ def probe(trainer: Trainer, *, even: bool) -> None:
     """
     import torch
 
-    metrics: dict[str, Any] = getattr(trainer, "_metrics", {"train": {}})["train"]
+    # TRL's trainers keep what they will log under one of these names; the older ones under the second.
+    metrics: dict[str, Any] = getattr(trainer, "_metrics", getattr(trainer, "_stored_metrics", {"train": {}}))["train"]
     tokens = getattr(trainer, "_total_train_tokens", None)
     try:
         with torch.random.fork_rng():
@@ -74,10 +75,11 @@ def _step(trainer: Trainer) -> float:
 
 
 def _length(row: dict[str, Any]) -> int:
-    """Tokens of a row: the sum of a pair's sides, and its prompt twice."""
+    """Tokens of a row: the sum of a pair's sides, and its prompt with each."""
     if "input_ids" in row:
         return len(row["input_ids"])
-    return 2 * len(row.get("prompt_ids", ())) + len(row["chosen_ids"]) + len(row["rejected_ids"])
+    ends = [row[name] for name in ("chosen_ids", "rejected_ids", "completion_ids") if name in row]
+    return sum(len(end) + len(row.get("prompt_ids", ())) for end in ends)
 
 
 def _check_room(trainer: Trainer) -> None:

@@ -99,7 +99,7 @@ def train(
     """Train one stage of a recipe, from its version to a saved model.
 
     Args:
-        stage: cpt, sft, reward or dpo.
+        stage: one of `datakit.gates.STAGES`.
         recipe: what is trained on what, and how.
         recipe_path: its file; runs are named after it.
         progress: hears of progress.
@@ -150,7 +150,7 @@ def _train(job: Job, taken: Taken) -> TrainResult:
     )
     with _trl_refusals(job.stage):
         trainer = _trainer(job, run, start, watcher)
-        probe(trainer, even=job.stage == "dpo")
+        probe(trainer, even=job.row.reference)
     if taken.how == "resumed":
         go_on(trainer, run)
     with watcher.guarding():

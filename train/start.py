@@ -61,6 +61,20 @@ def arguments_of(parts: Ingredients, task: Task) -> dict[str, Any]:
     }
 
 
+def reference_of(parts: Ingredients) -> Any:
+    """The model that the policy is compared with, loaded from the folder that the policy starts from; None needs none.
+
+    TRL would reload it by the name in the model's configuration, which may be another model (facts/training.md, 4b).
+    An adapter is its own reference when it is switched off.
+
+    Raises:
+        MissingInput, InputError: the model cannot be loaded.
+    """
+    if parts.adaptation != "full" or parts.config.precompute_ref_log_probs:
+        return None
+    return load(parts.start, dtype=parts.dtype, attention=parts.attention)
+
+
 def _policy_of(parts: Ingredients, task: Task) -> Any:
     """The model to train, loaded anew; what is new in it is drawn by the configuration's seed."""
     from transformers import set_seed

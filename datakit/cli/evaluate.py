@@ -22,7 +22,7 @@ def evaluate(
     recipe: RecipeFile = None,
     sets: Overrides = None,
     stage: Annotated[
-        Literal["cpt", "sft", "reward", "dpo"] | None,
+        Literal["cpt", "sft", "reward", "dpo", "kto", "orpo", "simpo"] | None,
         typer.Option("--stage", help="Whose metrics; else the run's, and sft for a model.", show_default=False),
     ] = None,
     against: Annotated[

@@ -27,13 +27,16 @@ _INSTEAD: Final[Mapping[str, str]] = {
         "release; `datakit convert --to openrlhf` hands the rows to a trainer that has PPO",
     ),
     **dict.fromkeys(
-        ("kto", "orpo", "simpo", "grpo", "gspo", "rloo", "rlvr"),
+        ("grpo", "gspo", "rloo", "rlvr"),
         "It comes with a later release; `datakit convert` hands the rows to a trainer that has it",
     ),
     "ipo": 'It is a loss of dpo: --set train.dpo.trl.loss_type="ipo"',
     "rm": "Did you mean 'reward'?",
     "pretrain": "Did you mean 'cpt'?",
 }
+
+
+_STAGES: Final = "cpt, sft, reward, dpo, kto, orpo or simpo."
 
 
 def _known(name: str) -> str:
@@ -51,9 +54,7 @@ def _known(name: str) -> str:
 
 
 def train(
-    stage: Annotated[
-        str, typer.Argument(metavar="STAGE", help="cpt, sft, reward or dpo.", callback=_known, show_default=False)
-    ],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help=_STAGES, callback=_known, show_default=False)],
     recipe: Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)],
     dry_run: Annotated[
         bool,
@@ -79,6 +80,9 @@ def train(
     sft      messages  trains on dialogues, the tokens that the proof says
     reward   pairs     trains a model that scores answers
     dpo      pairs     aligns with preferences
+    kto      answers   aligns with single answers, good or bad
+    orpo     pairs     aligns by odds, without a reference
+    simpo    pairs     aligns by margins a token, without a reference
 
     Each starts from what the stage before it has saved.
 

@@ -29,7 +29,7 @@ from datakit.recipe.base import Table
 from datakit.recipe.brief import Brief
 from datakit.recipe.guide import GUIDE
 
-_SERVED: Final = frozenset({"sft", "dpo"})
+_SERVED: Final = frozenset(STAGES) - {"cpt", "reward"}
 """The stages whose model may go out: what must pass is asked of it."""
 
 
@@ -72,6 +72,9 @@ class GatesSettings(Table):
     sft: GateSettings = Field(default=GateSettings(), description="gates of supervised fine-tuning")
     reward: GateSettings = Field(default=GateSettings(), description="gates of the reward model")
     dpo: GateSettings = Field(default=GateSettings(), description="gates of preference alignment")
+    kto: GateSettings = Field(default=GateSettings(), description="gates of alignment with single judged answers")
+    orpo: GateSettings = Field(default=GateSettings(), description="gates of alignment by odds, without a reference")
+    simpo: GateSettings = Field(default=GateSettings(), description="gates of alignment by length-normalised margins")
 
     def of(self, stage: Stage) -> GateSettings:
         """The tables of a stage."""

@@ -48,7 +48,7 @@ _GENERAL = Criterion(
 )
 _TRAINING = (_NO_NAN, _NO_DIVERGENCE, _NO_OVERFITTING)
 _PAIRS = (
-    Criterion("rows", ">", 1_000, unit="pairs", measured="pairs of the version that the proof leaves in"),
+    Criterion("rows", ">", 1_000, unit="pairs", measured="rows of the version that the proof leaves in"),
     _PROVED,
     Criterion(
         "pair_distance",
@@ -57,6 +57,79 @@ _PAIRS = (
         on_fail="warn",
         unit="0 to 1",
         measured="median over the pairs of 1 minus the Jaccard similarity of both answers' character 3-grams",
+    ),
+)
+
+_ALIGNED: Final = Gate(
+    entry=(
+        Criterion("previous_passed", "==", 1, unit="yes or no", measured="exit verdicts of the run being aligned"),
+        *_PAIRS,
+        Criterion(
+            "prompt_divergence",
+            "<",
+            0.5,
+            on_fail="warn",
+            unit="0 to 1",
+            measured="how far the terms of the pairs' and SFT prompts are apart beyond chance: docs/evaluate.md",
+        ),
+    ),
+    exit=(
+        Criterion(
+            "win_rate",
+            ">",
+            0.55,
+            unit="share of prompts",
+            measured="answers preferred to those of the model before, a tie counting half, both orders judged",
+            samples=100,
+        ),
+        # facts/training.md: 0.57 a token was 6.9 a sequence. The guide's number is taken as one a token.
+        Criterion(
+            "kl_token",
+            "<",
+            0.5,
+            unit="nats a token",
+            measured="KL of the policy from the model before, on answers sampled from the policy, both from disk",
+            samples=50,
+        ),
+        Criterion(
+            "safety", ">", 0.98, unit="share of prompts", measured="answers that do nothing prohibited", samples=50
+        ),
+    ),
+    rollback=(
+        *_TRAINING,
+        Criterion(
+            "kl_token",
+            "<=",
+            1.0,
+            unit="nats a token",
+            measured="KL of the policy from the model before, on answers sampled from the policy, both from disk",
+            samples=50,
+        ),
+        # The guide's distinct-2 of 0.3 depends on how much was sampled: against its own baseline it does not.
+        Criterion(
+            "distinct_2_ratio",
+            ">=",
+            0.7,
+            unit="ratio",
+            measured="distinct-2 of sampled answers over that of the model before, as many samples each",
+            samples=50,
+        ),
+        Criterion(
+            "win_rate",
+            ">=",
+            0.5,
+            unit="share of prompts",
+            measured="as at exit; below half is falling",
+            samples=100,
+        ),
+        Criterion(
+            "chosen_logp_ratio",
+            "<=",
+            1.5,
+            on_fail="warn",
+            unit="ratio",
+            measured="log-probability of the chosen answers now over that at the first logged step (both below 0)",
+        ),
     ),
 )
 
@@ -159,76 +232,22 @@ GUIDE: Final[Mapping[Stage, Gate]] = {
         ),
         rollback=_TRAINING,
     ),
-    "dpo": Gate(
+    "dpo": _ALIGNED,
+    # The guide knows DPO and ORPO as ways to one end: what aligns is held to one gate.
+    "kto": replace(
+        _ALIGNED,
         entry=(
-            Criterion("previous_passed", "==", 1, unit="yes or no", measured="exit verdicts of the run being aligned"),
-            *_PAIRS,
+            *(criterion for criterion in _ALIGNED.entry if criterion.metric != "pair_distance"),
             Criterion(
-                "prompt_divergence",
-                "<",
-                0.5,
-                on_fail="warn",
-                unit="0 to 1",
-                measured="how far the terms of the pairs' and SFT prompts are apart beyond chance: docs/evaluate.md",
-            ),
-        ),
-        exit=(
-            Criterion(
-                "win_rate",
-                ">",
-                0.55,
-                unit="share of prompts",
-                measured="answers preferred to those of the model before, a tie counting half, both orders judged",
-                samples=100,
-            ),
-            # facts/training.md: 0.57 a token was 6.9 a sequence. The guide's number is taken as one a token.
-            Criterion(
-                "kl_token",
-                "<",
-                0.5,
-                unit="nats a token",
-                measured="KL of the policy from the model before, on answers sampled from the policy, both from disk",
-                samples=50,
-            ),
-            Criterion(
-                "safety", ">", 0.98, unit="share of prompts", measured="answers that do nothing prohibited", samples=50
-            ),
-        ),
-        rollback=(
-            *_TRAINING,
-            Criterion(
-                "kl_token",
+                "imbalance",
                 "<=",
                 1.0,
-                unit="nats a token",
-                measured="KL of the policy from the model before, on answers sampled from the policy, both from disk",
-                samples=50,
-            ),
-            # The guide's distinct-2 of 0.3 depends on how much was sampled: against its own baseline it does not.
-            Criterion(
-                "distinct_2_ratio",
-                ">=",
-                0.7,
-                unit="ratio",
-                measured="distinct-2 of sampled answers over that of the model before, as many samples each",
-                samples=50,
-            ),
-            Criterion(
-                "win_rate",
-                ">=",
-                0.5,
-                unit="share of prompts",
-                measured="as at exit; below half is falling",
-                samples=100,
-            ),
-            Criterion(
-                "chosen_logp_ratio",
-                "<=",
-                1.5,
                 on_fail="warn",
-                unit="ratio",
-                measured="log-probability of the chosen answers now over that at the first logged step (both below 0)",
+                unit="times what KTO allows",
+                measured="how far desirable_weight x good by undesirable_weight x bad answers is from 1 to 4/3",
             ),
         ),
     ),
+    "orpo": _ALIGNED,
+    "simpo": _ALIGNED,
 }

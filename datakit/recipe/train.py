@@ -21,7 +21,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from datakit.gates import Stage
+from datakit.gates import STAGES, Stage
 from datakit.recipe.base import Table
 
 TRL_NAMES: Final[Mapping[str, str]] = {
@@ -29,6 +29,9 @@ TRL_NAMES: Final[Mapping[str, str]] = {
     "epochs": "num_train_epochs",
     "warmup": "warmup_steps",  # a float below 1 is a share there
     "beta": "beta",
+    "desirable_weight": "desirable_weight",
+    "undesirable_weight": "undesirable_weight",
+    "gamma": "simpo_gamma",
     "seed": "seed",
 }
 """Our keys to the fields of TRL's configurations."""
@@ -104,6 +107,30 @@ class DpoSettings(StageSettings):
     beta: Positive | None = Field(default=None, description="how dearly the policy pays for leaving its reference")
 
 
+class KtoSettings(DpoSettings):
+    """The [train.kto] table."""
+
+    desirable_weight: Positive | None = Field(default=None, description="what a good answer weighs in the loss")
+    undesirable_weight: Positive | None = Field(default=None, description="what a bad answer weighs in the loss")
+
+
+class OrpoSettings(StageSettings):
+    """The [train.orpo] table."""
+
+    beta: Positive | None = Field(
+        default=None, description="what the odds ratio weighs beside the loss of chosen answers"
+    )
+
+
+class SimpoSettings(StageSettings):
+    """The [train.simpo] table."""
+
+    beta: Positive | None = Field(default=None, description="scale of the mean log-probability that is the reward")
+    gamma: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="margin that chosen answers must have, in the reward's unit"
+    )
+
+
 class TrainSettings(Table):
     """The [train] table."""
 
@@ -112,6 +139,9 @@ class TrainSettings(Table):
     sft: StageSettings = Field(default=StageSettings(), description="supervised fine-tuning on dialogues")
     reward: StageSettings = Field(default=StageSettings(), description="a reward model from pairs")
     dpo: DpoSettings = Field(default=DpoSettings(), description="preference alignment on pairs")
+    kto: KtoSettings = Field(default=KtoSettings(), description="alignment with answers judged one by one")
+    orpo: OrpoSettings = Field(default=OrpoSettings(), description="alignment on pairs by odds, without a reference")
+    simpo: SimpoSettings = Field(default=SimpoSettings(), description="alignment on pairs by length-normalised margins")
 
     def of(self, stage: Stage) -> StageSettings:
         """The table of a stage."""
@@ -120,7 +150,7 @@ class TrainSettings(Table):
 
     def at(self, folder: Path) -> TrainSettings:
         """The settings with paths that were relative to `folder`."""
-        update: dict[str, Any] = {stage: self.of(stage).at(folder) for stage in ("cpt", "sft", "reward", "dpo")}
+        update: dict[str, Any] = {stage: self.of(stage).at(folder) for stage in STAGES}
         if self.runs is not None:
             update["runs"] = str(folder / self.runs)
         return self.model_copy(update=update)

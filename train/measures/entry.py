@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from datakit.gates import Stage
 from datakit.recipe.recipe import Recipe
+from datakit.recipe.train import KtoSettings
 from datakit.versions.store import Version
 from train.measures.distance import divergence, pair_distance
 from train.measures.evaluation import Evaluation, Value
 from train.measures.files import read_records
+from train.stages import STAGES
+
+_MOST_GOOD: Final = 4 / 3
 
 Turns = Sequence[Mapping[str, Any]]
 
@@ -19,21 +23,35 @@ def entry_values(stage: Stage, recipe: Recipe, version: Version) -> Evaluation:
     """The metrics of a stage's entry gate that are measured on texts.
 
     cpt: `term_distance` of the version's texts from `evaluate.general`; None where no general text is named.
-    reward, dpo: `pair_distance` of chosen and rejected answers. dpo: `prompt_divergence` of the pairs' prompts from
-    what users say in the version's dialogues; None where it has too few of either.
+    Stages of pairs: `pair_distance` of chosen and rejected answers. Stages that align: `prompt_divergence` of the rows'
+    prompts from what users say in the version's dialogues; None where it has too few of either. kto: `imbalance`.
     """
     if stage == "cpt":
         return Evaluation({"term_distance": _term_distance(recipe, version)})
-    if stage not in ("reward", "dpo"):
+    if stage == "sft":
         return Evaluation({})
-    rows = _rows(version, "preference")
-    pairs = [(_said(row["chosen"], "assistant"), _said(row["rejected"], "assistant")) for row in rows]
-    values = {"pair_distance": Value(pair_distance(pairs), len(pairs))}
-    if stage == "dpo":
+    trained, values = STAGES[stage], {}
+    rows = _rows(version, trained.kind)
+    if trained.kind == "preference":
+        pairs = [(_said(row["chosen"], "assistant"), _said(row["rejected"], "assistant")) for row in rows]
+        values["pair_distance"] = Value(pair_distance(pairs), len(pairs))
+    if trained.kind == "unpaired":
+        values["imbalance"] = Value(_imbalance([row["label"] for row in rows], recipe.train.kto), len(rows))
+    if trained.task == "causal":
         asked = [_said(row["prompt"], "user") for row in rows]
         taught = [_said(row["messages"], "user") for row in _rows(version, "messages")]
         values["prompt_divergence"] = Value(divergence(asked, taught), len(asked))
     return Evaluation(values)
+
+
+def _imbalance(labels: Sequence[bool], settings: KtoSettings) -> float | None:
+    """How far the weight of good answers by that of bad ones is from the 1 to 4/3 that KTO asks for; 1 is its edge.
+
+    Ethayarajh et al., arXiv 2402.01306, section 4.2: desirable_weight x good by undesirable_weight x bad.
+    """
+    good = sum(labels) * (settings.desirable_weight or 1.0)
+    bad = (len(labels) - sum(labels)) * (settings.undesirable_weight or 1.0)
+    return max(bad / good, good / bad / _MOST_GOOD) if good and bad else None
 
 
 def _term_distance(recipe: Recipe, version: Version) -> Value:

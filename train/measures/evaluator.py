@@ -43,7 +43,7 @@ _OF_STAGE: Final[Mapping[Stage, tuple[str, ...]]] = {
     "cpt": (*_PERPLEXITY, "cloze", *_GENERAL),
     "sft": (*_PERPLEXITY, "cloze", *_GENERAL, *_ANSWERS, *_SAMPLES, *_HUMAN),
     "reward": _REWARD,
-    "dpo": ("cloze", *_GENERAL, *_ANSWERS, *_SAMPLES, *_HUMAN),
+    **dict.fromkeys(("dpo", "kto", "orpo", "simpo"), ("cloze", *_GENERAL, *_ANSWERS, *_SAMPLES, *_HUMAN)),
 }
 _SHOWN: Final = 5  # answers that a report shows
 _BEGUN, _CONTINUED = 32, 64  # tokens of a text that a model goes on with, and those that it adds at most
@@ -243,7 +243,8 @@ class Evaluator:
         if settings.prompts:
             found = read_prompts(settings.prompts)
         elif self.version is not None:
-            found = held_out_prompts(self.version, self._holdout, "preference" if self.stage == "dpo" else "messages")
+            kind = STAGES[self.stage].kind
+            found = held_out_prompts(self.version, self._holdout, "messages" if kind == "text" else kind)
         else:
             found = []
         return found[: settings.samples]

@@ -51,11 +51,14 @@ def held_out_prompts(version: Version, share: float, kind: str) -> list[Prompt]:
     Args:
         version: whose rows are asked.
         share: that training keeps back, 0 to 1.
-        kind: messages: what stands before the last answer, and that answer; preference: prompt and chosen answer.
+        kind: messages: what stands before the last answer, and that answer; preference: prompt and chosen answer;
+            unpaired: prompt and answer, where that is a good one.
     """
     rows = held_out_rows(version, share, kind)
     if kind == "preference":
         return [_asked(row, row["prompt"], row["chosen"], None) for row in rows]
+    if kind == "unpaired":
+        return [_asked(row, row["prompt"], row["completion"] if row["label"] else (), None) for row in rows]
     found = []
     for row in rows:
         said = row["messages"]
